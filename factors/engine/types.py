@@ -1,0 +1,197 @@
+"""What a factor is, what it gives and what it may look at. Imports no framework.
+
+A factor is one file in `factors.engine.plugins`: it declares what it needs, its parameters, its
+state and its kinds of events, and says how one closed candle after the other changes the state
+(`step`), what may still change (`head`) and what is drawn (`marks`, `draw`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from market.candles import Candles
+
+Json = dict[str, Any]
+State = NDArray[np.void]
+"""The state of one factor: one record of its `state_dtype`, shape (1,)."""
+Records = Mapping[str, NDArray[np.void]]
+"""Structured arrays by name. Each row holds the `ordinal` of the candle that made it visible."""
+Params = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A whole-number parameter of a factor, with its default and least value."""
+
+    name: str
+    default: int
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing that a factor draws. Polylines of a low `layer` come first in a patch."""
+
+    key: str
+    label: str
+    default_visible: bool = True
+    layer: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of event: its columns, and how a row becomes a key and a payload.
+
+    `dtype` begins with `ordinal` and `visible_time`; it may hold columns that only other factors
+    read and no payload shows. `history` names the list of these payloads in a slice.
+    """
+
+    name: str
+    history: str
+    dtype: np.dtype[np.void]
+    key: Callable[[Json], str]
+    payload: Callable[[Json], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class FactorEvent:
+    """A fact that became known with the candle of this ordinal, and is never edited.
+
+    `seq` is its place among the events of that candle.
+    """
+
+    ordinal: int
+    seq: int
+    candle_time: int
+    factor: str
+    kind: str
+    event_key: str
+    payload: Json
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as the ledger keeps it: the payload is the stored text, parsed when asked for."""
+
+    kind: str
+    candle_time: int
+    text: str
+
+    @cached_property
+    def payload(self) -> Json:
+        """The payload, parsed once."""
+        payload: Json = orjson.loads(self.text)
+        return payload
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One thing to draw: a `marker` or a `polyline` (`protocol.md` 5.1)."""
+
+    instruction_id: str
+    kind: str
+    visible_time: int
+    definition: Json
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a factor may look at when it shows itself at the closed candle `at_time`.
+
+    `history` holds, by kind, the events that became visible in [from_time, at_time], in ledger
+    order; `heads` the shown heads of the factors before it. States and heads know the whole past.
+    """
+
+    at_time: int
+    from_time: int
+    states: Mapping[str, State]
+    history: Mapping[str, Sequence[StoredEvent]]
+    heads: Mapping[str, Json]
+
+    def payloads(self, kind: str) -> list[Json]:
+        """Return the payloads of one kind, in ledger order."""
+        return [event.payload for event in self.history.get(kind, ())]
+
+
+class Factor:
+    """The base of every factor. Subclasses declare the class values and override the methods."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    params: ClassVar[tuple[Param, ...]] = ()
+    features: ClassVar[tuple[Feature, ...]] = ()
+    kinds: ClassVar[tuple[Kind, ...]] = ()
+    state_version: ClassVar[int] = 1
+    state_dtype: ClassVar[np.dtype[np.void]]
+
+    def start(self) -> State:
+        """Return the state before the first candle."""
+        return np.zeros(1, self.state_dtype)
+
+    def dump(self, state: State) -> bytes:
+        """Return the state as bytes, to be stored beside `state_version`."""
+        return state.tobytes()
+
+    def load(self, blob: bytes) -> State:
+        """Return the state that `dump` wrote."""
+        return np.frombuffer(blob, self.state_dtype).copy()
+
+    def lookback(self, params: Params) -> int:
+        """Return how many candles before a new one `step` reads at most."""
+        return 0
+
+    def reads_from(self, state: State, count: int, params: Params) -> int:
+        """Return the ordinal from which `step` still reads candles, `count` being the next one."""
+        return max(0, count - self.lookback(params))
+
+    def step(
+        self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params
+    ) -> dict[str, NDArray[np.void]]:
+        """Take the candles from row `new_from` on; change `state`, return the new records.
+
+        One candle or a million at once give the same. `upstream` holds the records that the
+        needed factors gave for the same candles. Records named after a kind are events.
+        """
+        raise NotImplementedError
+
+    def head(self, state: State, now: int) -> Json | None:
+        """Return what may still change, as of the candle `now`; None: no head yet."""
+        return None
+
+    def shown(self, state: State, view: View) -> Json:
+        """Return the head as a slice shows it, given the heads before it."""
+        return self.head(state, view.at_time) or {}
+
+    def appears(self, view: View) -> bool:
+        """Say whether a slice of the view's window lists this factor."""
+        return any(view.history.get(kind.name) for kind in self.kinds)
+
+    def history(self, view: View) -> Json:
+        """Return the lists of a slice's history."""
+        return {
+            kind.history: [orjson.Fragment(e.text) for e in view.history.get(kind.name, ())]
+            for kind in self.kinds
+        }
+
+    def marks(self, kind: str, payload: Json) -> list[Instruction]:
+        """Return what is drawn for ever once this event is visible."""
+        return []
+
+    def draw(self, view: View) -> list[Instruction]:
+        """Return what is drawn at the view's time and may change with the next candle."""
+        return []
+
+
+def polyline(
+    feature: str, at_time: int, points: list[tuple[int, float]], look: Json, name: str = ""
+) -> Instruction:
+    """Return a line through (time, price) points; its id defaults to the feature."""
+    shape = [{"time": time, "value": value} for time, value in points]
+    definition = {"type": "polyline", "feature": feature, "points": shape} | look
+    return Instruction(name or feature, "polyline", at_time, definition)

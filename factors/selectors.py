@@ -1,0 +1,88 @@
+"""Read events, checkpoints and states of a series at any closed candle."""
+
+from collections.abc import Iterator
+
+from factors.engine.run import Checkpoint
+from factors.engine.types import StoredEvent
+from market import database, selectors
+from market.candles import Candles
+
+
+def checkpoint_before(series_id: str, at_time: int) -> Checkpoint | None:
+    """Return the newest checkpoint at or before a time; its heads are left empty."""
+    rows = database.rows(
+        "SELECT factor_name, state, digest, ordinal, candle_time FROM factor_head_snapshots "
+        "WHERE series_id = %s AND candle_time = (SELECT max(candle_time) "
+        "FROM factor_head_snapshots WHERE series_id = %s AND candle_time <= %s)",
+        [series_id, series_id, at_time],
+    )
+    if not rows:
+        return None
+    states = {name: bytes(state) for name, state, *_ in rows}
+    return Checkpoint(rows[0][3], rows[0][4], states, {}, bytes(rows[0][2]))
+
+
+def stored_candles(
+    series_id: str, after: int | None, lookback: int, to_time: int, count: int
+) -> Candles:
+    """Return the stored candles in (after, to_time] with `lookback` candles before them.
+
+    `count` is the ordinal of the first candle after `after`.
+    """
+    new = selectors.candles_between(series_id, 0 if after is None else after + 1, to_time)
+    if after is None or not lookback:
+        return new.at_ordinal(count)
+    old = selectors.candles_before(series_id, after + 1, lookback)
+    return old.then(new).at_ordinal(count - len(old))
+
+
+def events_between(series_id: str, start: int, end: int) -> dict[str, list[StoredEvent]]:
+    """Return the events with `candle_time` in [start, end], by kind, in ledger order."""
+    rows = database.rows(
+        "SELECT kind, candle_time, payload_json FROM factor_events "
+        "WHERE series_id = %s AND candle_time BETWEEN %s AND %s ORDER BY candle_time, seq",
+        [series_id, start, end],
+    )
+    found: dict[str, list[StoredEvent]] = {}
+    for kind, candle_time, text in rows:
+        found.setdefault(kind, []).append(StoredEvent(kind, candle_time, text))
+    return found
+
+
+def events_in_order(
+    series_id: str, factor: str | None = None, page: int = 5000
+) -> Iterator[tuple[str, str, str, int, str]]:
+    """Yield all events: factor, kind, event_key, candle_time, payload text, in ledger order."""
+    narrowed, params = ("AND factor_name = %s ", [factor]) if factor else ("", [])
+    place = (-1, -1)
+    while True:
+        rows = database.rows(
+            "SELECT candle_time, seq, factor_name, kind, event_key, payload_json "  # noqa: S608
+            f"FROM factor_events WHERE series_id = %s {narrowed}"
+            "AND (candle_time, seq) > (%s, %s) ORDER BY candle_time, seq LIMIT %s",
+            [series_id, *params, *place, page],
+        )
+        for candle_time, _, name, kind, key, text in rows:
+            yield name, kind, key, candle_time, text
+        if len(rows) < page:
+            return
+        place = rows[-1][:2]
+
+
+def events_after(series_id: str, after: int, to_time: int) -> list[tuple[int, str, str, str]]:
+    """Return ordinal, factor, kind and payload text of events in (after, to_time]."""
+    rows = database.rows(
+        "SELECT ordinal, factor_name, kind, payload_json FROM factor_events "
+        "WHERE series_id = %s AND candle_time > %s AND candle_time <= %s "
+        "ORDER BY candle_time, seq",
+        [series_id, after, to_time],
+    )
+    return [(ordinal, name, kind, text) for ordinal, name, kind, text in rows]
+
+
+def first_event_time(series_id: str) -> float:
+    """Return when the first event of a series became visible; infinity: none did."""
+    found = database.value(
+        "SELECT min(candle_time) FROM factor_events WHERE series_id = %s", [series_id]
+    )
+    return float("inf") if found is None else float(found)

@@ -1,0 +1,68 @@
+"""Routes that take closed candles in."""
+
+from typing import Annotated
+
+from django.conf import settings
+from pydantic import Field
+from rest_framework.decorators import api_view, permission_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ingest import pipeline
+from market.access import MayWrite
+from market.candles import Candles
+from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body
+from market.series import SeriesId
+
+
+class CandleClosed(Input):
+    """One closed candle of a series."""
+
+    series_id: SeriesText
+    candle: CandleBody
+
+
+class CandlesClosedBatch(Input):
+    """Closed candles of a series, in any order."""
+
+    series_id: SeriesText
+    candles: Annotated[list[CandleBody], Field(min_length=1, max_length=20_000)]
+    publish_ws: bool = False
+
+
+@api_view(["POST"])
+@permission_classes([MayWrite])
+def candle_closed(request: Request) -> Response:
+    """Take one closed candle; after the answer every read sees it (`protocol.md` 3.2)."""
+    body = read_body(CandleClosed, request)
+    series = SeriesId.parse(body.series_id)
+    pipeline.run_sync({str(series): Candles.from_rows([body.candle.candle()])})
+    return Response(
+        {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
+    )
+
+
+class CandlesClosedBatchView(APIView):
+    """Takes many closed candles at once, for development (`protocol.md` 3.4)."""
+
+    permission_classes = (MayWrite,)
+    max_body = 8 * 1024 * 1024
+
+    def post(self, request: Request) -> Response:
+        """Take the candles; the gate closed, there is no such route."""
+        if not settings.TRADE_CANVAS_ENABLE_DEV_API:
+            raise NotFoundError
+        body = read_body(CandlesClosedBatch, request)
+        series = SeriesId.parse(body.series_id)
+        candles = Candles.from_rows([item.candle() for item in body.candles])
+        pipeline.run_sync({str(series): candles}, publish=body.publish_ws)
+        return Response(
+            {
+                "ok": True,
+                "series_id": body.series_id,
+                "count": len(body.candles),
+                "first_candle_time": int(candles.time.min()),
+                "last_candle_time": int(candles.time.max()),
+            }
+        )

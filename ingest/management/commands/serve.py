@@ -1,0 +1,154 @@
+"""Serve the pages, the API and the sockets in one process."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
+from django.utils.module_loading import import_string
+
+from ledger.recovery import recover
+from market import hub
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SWEEP_SECONDS = 30
+BACKLOG = 2048
+MAX_FRAME = 64 * 1024
+EXAMPLE = """
+example:
+  manage.py serve --port 8000
+
+Bound to loopback (the default), programs on this machine may write candles without logging in.
+"""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: they would end this process before it flushed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+
+class LoopbackScope:
+    """Marks every request as one to a server that only this machine can reach."""
+
+    def __init__(self, application: Callable[..., Any]) -> None:
+        self.application = application
+
+    async def __call__(self, scope: MutableMapping[str, Any], *channels: Any) -> None:
+        """Pass on to the application."""
+        await self.application({**scope, "tradecanvas.loopback": True}, *channels)
+
+
+class Command(BaseCommand):
+    """Checks, migrates, catches up and serves until it is told to stop."""
+
+    help = "Check, migrate and serve pages, API and sockets in one process."
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLE
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Prepare the database, then serve."""
+        call_command("migrate", verbosity=0, interactive=False)
+        if not settings.CHART_LIBRARY_DIR.is_dir():
+            self.stderr.write(
+                "The chart library is missing, so /live stays empty: run ./dev run, or npm ci."
+            )
+        listener = self._listen(options["host"], options["port"])
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.stdout.write(f"serving on http://{shown}:{port}")
+        self.stdout.flush()
+        is_loopback = options["host"] in LOOPBACK
+        asyncio.run(serve(listener, is_loopback=is_loopback))
+        self.stdout.write("stopped")
+
+    def _listen(self, host: str, port: int) -> socket.socket:
+        """Return a bound socket, or say why the address cannot be used."""
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )[0]
+            listener = socket.socket(family, kind, proto)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)  # from here on nobody is refused, only kept waiting
+        except (OSError, OverflowError) as error:
+            raise CommandError(f"cannot listen on {host}:{port}: {error}") from error
+        return listener
+
+
+async def serve(listener: socket.socket, *, is_loopback: bool) -> None:
+    """Serve until SIGINT or SIGTERM; a second signal ends the process at once."""
+    application = import_string(settings.ASGI_APPLICATION)
+    config = uvicorn.Config(
+        LoopbackScope(application) if is_loopback else application,
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = Server(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, _told_to_stop, loop, stop)
+    hub.current()
+    sweep = asyncio.create_task(recovery_sweep())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await asyncio.wait(
+        [serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+    )
+    sweep.cancel()
+    await hub.close()
+    server.should_exit = True
+    await serving
+
+
+def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Begin to stop; let the next signal end the process."""
+    stop.set()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(name)
+
+
+async def recovery_sweep() -> None:
+    """Bring ledgers up to date that are behind, at start and every 30 s."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="recovery") as executor:
+        while True:
+            await loop.run_in_executor(executor, _recover)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _recover() -> None:
+    close_old_connections()
+    try:
+        recover()
+    except Exception:  # the next sweep tries again; serving must go on
+        logger.exception("ledger.recovery_sweep_failed")
+    finally:
+        close_old_connections()

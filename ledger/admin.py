@@ -1,0 +1,90 @@
+"""The admin of ledger heads and stored instructions: for looking."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from ledger.health import candles, delay
+from ledger.models import LedgerHead, OverlayInstructionVersion
+from market.looking import LookingAdmin, chart_link, moment, pretty
+from market.series import SeriesId
+
+
+@admin.register(LedgerHead)
+class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
+    """How far each ledger has come, how far it is behind, and why."""
+
+    list_display = (
+        "series_id",
+        "to_chart",
+        "candles_to",
+        "factors_to",
+        "drawn_to",
+        "lag",
+        "recompute_from",
+        "generation",
+        "rules",
+        "error",
+        "last_refresh_at",
+    )
+    ordering = ("series_id",)
+    time_field = "pk"
+
+    @admin.display(description=gettext_lazy("candle head"))
+    def candles_to(self, head: LedgerHead) -> SafeString | None:
+        """Return the time of the newest candle."""
+        return moment(head.candle_head)
+
+    @admin.display(description=gettext_lazy("factor head"))
+    def factors_to(self, head: LedgerHead) -> SafeString | None:
+        """Return up to when the factors have come."""
+        return moment(head.factor_head)
+
+    @admin.display(description=gettext_lazy("overlay head"))
+    def drawn_to(self, head: LedgerHead) -> SafeString | None:
+        """Return up to when it is drawn."""
+        return moment(head.overlay_head)
+
+    @admin.display(description=gettext_lazy("dirty from"))
+    def recompute_from(self, head: LedgerHead) -> SafeString | None:
+        """Return from when everything is to be computed again."""
+        return moment(head.dirty_from)
+
+    @admin.display(description=gettext_lazy("lag in candles"))
+    def lag(self, head: LedgerHead) -> int | None:
+        """Return by how many candles the slower of factors and drawings is behind."""
+        delays = [delay(head.candle_head, part) for part in (head.factor_head, head.overlay_head)]
+        if None in delays:
+            return None
+        return candles(max(d or 0 for d in delays), SeriesId.parse(head.series_id).seconds)
+
+    @admin.display(description=gettext_lazy("rules"))
+    def rules(self, head: LedgerHead) -> str:
+        """Return the first part of the rules' fingerprint."""
+        return head.rules_fingerprint[:8]
+
+    @admin.display(description=gettext_lazy("last error"))
+    def error(self, head: LedgerHead) -> str:
+        """Return where and why the last run stopped, if it did."""
+        return f"{head.last_error_step}: {head.last_error}" if head.last_error else ""
+
+    @admin.display(description=gettext_lazy("chart"))
+    def to_chart(self, head: LedgerHead) -> SafeString:
+        """Return a link to the chart of the series."""
+        return chart_link(head.series_id)
+
+
+@admin.register(OverlayInstructionVersion)
+class OverlayInstructionVersionAdmin(LookingAdmin[OverlayInstructionVersion]):
+    """What was drawn for ever."""
+
+    list_display = ("series_id", "time", "instruction_id", "kind", "ordinal", "chart")
+    list_filter = ("kind",)
+    time_field = "visible_time"
+    fields = ("series_id", "instruction_id", "kind", "visible_time", "ordinal", "definition")
+    readonly_fields = ("definition",)
+
+    @admin.display(description=gettext_lazy("definition"))
+    def definition(self, row: OverlayInstructionVersion) -> SafeString:
+        """Return the definition, indented."""
+        return pretty(row.def_json)

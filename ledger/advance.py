@@ -1,0 +1,331 @@
+"""The second half of the write path: factors, drawings and heads of series, in one transaction.
+
+`ingest.pipeline` calls it after it stored candles; a refresh calls it alone. Everything is computed
+in memory first, so a rule that raises has touched nothing.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Collate
+from django.utils import timezone
+
+from factors import services
+from factors.selectors import events_after
+from factors.services import Found
+from ledger.models import LedgerHead
+from ledger.overlay import render
+from ledger.overlay.render import Drawn
+from ledger.selectors import announced_head
+from market import database
+from market.candles import Candles
+from market.groups import MOST_CANDLES, Hint, announce
+from market.series import SeriesId
+
+logger = logging.getLogger(__name__)
+
+CANDLE_STEP = "store.upsert_many_closed"
+FACTOR_STEP = "factor.ingest_closed"
+OVERLAY_STEP = "overlay.ingest_closed"
+SERIES_PER_TRANSACTION = 50
+INSTRUCTION_COLUMNS = {
+    "series_id": "text",
+    "instruction_id": "text",
+    "kind": "text",
+    "visible_time": "bigint",
+    "ordinal": "bigint",
+    "seq": "integer",
+    "def_json": "text",
+    "created_at_ms": "bigint",
+}
+
+
+class IngestPipelineError(Exception):
+    """One series could not take a step; what it had before is kept."""
+
+    compensated = False
+    overlay_compensated = False
+    candle_compensated_rows = 0
+    compensation_error: str | None = None
+
+    def __init__(self, step: str, series_id: str, cause: BaseException) -> None:
+        self.step = step
+        self.series_id = series_id
+        self.cause = cause
+        super().__init__(f"ingest_pipeline_failed:{step}:{series_id}:{cause}")
+
+    @property
+    def detail(self) -> str:
+        """What a client is told: the step and the series, not the cause."""
+        return f"ingest_pipeline_failed:{self.step}:{self.series_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run, as debug events and results name it."""
+
+    name: str
+    ok: bool
+    duration_ms: float
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """One series in a run: its locked head, what is new, and what went wrong."""
+
+    head: LedgerHead
+    stored: Candles | None = None
+    found: Found | None = None
+    drawn: list[Drawn] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    rebuilt: bool = False
+    changed: bool = False
+    error: IngestPipelineError | None = None
+
+    @property
+    def series_id(self) -> str:
+        """The series as text."""
+        return self.head.series_id
+
+    def attempt(self, step: str, action: Callable[[], None]) -> None:
+        """Run one step of this series; keep its error instead of raising it."""
+        if self.error:
+            return
+        began = time.perf_counter()
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 (a rule may raise anything; others go on)
+            self.fail(step, error)
+        name, ms = f"{step}:{self.series_id}", (time.perf_counter() - began) * 1000
+        self.steps.append(Step(name, self.error is None, ms, str(self.error or "") or None))
+
+    def fail(self, step: str, cause: BaseException) -> None:
+        """Keep the first error, in the row as well."""
+        logger.error("ledger.step_failed %s %s %s", step, self.series_id, cause)
+        self.error = IngestPipelineError(step, self.series_id, cause)
+        self.head.last_error = f"{type(cause).__name__}: {cause}"[:2000]
+        self.head.last_error_step = step
+        self.head.last_error_at = timezone.now()
+        self.changed = True
+
+
+def heads_make(series_ids: Iterable[str]) -> None:
+    """Make the missing head rows in a commit of their own, before a run locks any.
+
+    On PostgreSQL two runs that insert rows while they hold locks could wait for each other.
+    """
+    if connection.vendor != "postgresql":
+        return
+    names = sorted(set(series_ids))
+    known = set(LedgerHead.objects.filter(series_id__in=names).values_list("series_id", flat=True))
+    rows = [LedgerHead(series_id=name) for name in names if name not in known]
+    LedgerHead.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def heads_lock(series_ids: Iterable[str]) -> list[LedgerHead]:
+    """Lock the heads of these series in text order; missing rows are made first.
+
+    The caller holds a transaction. On SQLite the transaction itself is the lock.
+    """
+    names = sorted(set(series_ids))
+    heads = _locked(names)
+    if len(heads) < len(names):
+        missing = sorted(set(names) - {head.series_id for head in heads})
+        rows = [LedgerHead(series_id=name) for name in missing]
+        LedgerHead.objects.bulk_create(rows, ignore_conflicts=True)
+        heads = _locked(names)
+    return heads
+
+
+def _locked(names: Sequence[str]) -> list[LedgerHead]:
+    if connection.vendor != "postgresql":
+        rows = LedgerHead.objects.filter(series_id__in=names)
+        return sorted(rows, key=lambda head: head.series_id)
+    ordered = LedgerHead.objects.order_by(Collate("series_id", "C"))
+    return list(ordered.filter(series_id__in=names).select_for_update())
+
+
+def works_advance(works: Sequence[Work]) -> None:
+    """Bring the ledgers of locked series up to their newest candle; errors stay in the works."""
+    began = time.perf_counter()
+    for work in works:
+        _compute(work)
+    _write_all(works)
+    for work in works:
+        if work.changed:
+            work.head.last_duration_ms = (time.perf_counter() - began) * 1000
+            work.head.last_refresh_at = timezone.now()
+            work.head.save()
+
+
+def _compute(work: Work) -> None:
+    """Compute events and drawings of a series in memory, as far as the steps are switched on."""
+    head = work.head
+    if head.candle_head is None or not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+        return
+    restart = _restart(head)
+    factor_behind = restart is not None or head.factor_head != head.candle_head
+    overlay_on = settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST
+    if factor_behind or (overlay_on and head.overlay_head != head.candle_head):
+        work.attempt(FACTOR_STEP, lambda: _find(work, restart))
+        if overlay_on:
+            work.attempt(OVERLAY_STEP, lambda: _draw(work))
+
+
+def _restart(head: LedgerHead) -> int | None:
+    """Return the time from which all is computed again, or None."""
+    known = head.rules_fingerprint
+    if known and known != services.current_fingerprint():
+        return 0
+    return head.dirty_from
+
+
+def _find(work: Work, restart: int | None) -> None:
+    head = work.head
+    work.found = services.series_compute(
+        series=SeriesId.parse(head.series_id),
+        factor_head=head.factor_head,
+        candle_head=head.candle_head or 0,
+        restart=restart,
+    )
+
+
+def _draw(work: Work) -> None:
+    """Make the instructions of all events later than what is drawn and stays."""
+    if work.found is None:
+        return
+    found = work.found
+    drawn_to = -1 if work.head.overlay_head is None else work.head.overlay_head
+    earlier = [
+        (ordinal, name, kind, orjson.loads(text))
+        for ordinal, name, kind, text in events_after(work.series_id, drawn_to, found.resumed_time)
+    ]
+    new = [(e.ordinal, e.factor, e.kind, e.payload) for e in found.advance.events]
+    work.drawn = render.history(found.rules, earlier + new)
+
+
+def _write_all(works: Sequence[Work]) -> None:
+    """Write what was computed in one savepoint; if the database refuses, series by series."""
+    ready = [work for work in works if work.found and not work.error]
+    if not ready:
+        return
+    try:
+        with transaction.atomic():
+            _write(ready)
+    except DatabaseError as error:
+        logger.warning("ledger.bulk_write_refused %s series: %s", len(ready), error)
+        for work in ready:
+            _write_alone(work)
+
+
+def _write_alone(work: Work) -> None:
+    try:
+        with transaction.atomic():
+            _write([work])
+    except DatabaseError as error:
+        work.fail(FACTOR_STEP, error)
+
+
+def _write(works: Sequence[Work]) -> None:
+    services.found_write([work.found for work in works if work.found])
+    _drawn_write(works)
+    for work in works:
+        _move_heads(work)
+
+
+def _drawn_write(works: Sequence[Work]) -> None:
+    """Write instructions, after those were deleted that the run replaces."""
+    for work in works:
+        if work.found and work.found.replaces:
+            database.execute(
+                "DELETE FROM overlay_instruction_versions "
+                "WHERE series_id = %s AND visible_time > %s",
+                [work.series_id, work.found.resumed_time],
+            )
+    now = time.time_ns() // 1_000_000
+    database.insert(
+        "overlay_instruction_versions",
+        INSTRUCTION_COLUMNS,
+        (
+            (
+                work.series_id,
+                one.instruction_id,
+                one.kind,
+                one.visible_time,
+                one.ordinal,
+                one.seq,
+                one.text,
+                now,
+            )
+            for work in works
+            for one in work.drawn
+        ),
+        "ON CONFLICT (series_id, instruction_id, ordinal) DO NOTHING",
+    )
+
+
+def _move_heads(work: Work) -> None:
+    """Let the head say what is written now."""
+    head, found = work.head, work.found
+    if found is None:
+        return
+    work.changed = True
+    work.rebuilt = found.replaces and head.factor_head is not None
+    head.generation += 1 if work.rebuilt else 0
+    head.factor_head = head.candle_head
+    if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
+        head.overlay_head = head.candle_head
+    elif found.replaces and head.overlay_head is not None:
+        kept = min(head.overlay_head, found.resumed_time)
+        head.overlay_head = kept if kept >= 0 else None
+    if found.advance.checkpoints:
+        head.digest = found.advance.checkpoints[-1].digest.hex()
+    head.dirty_from = None
+    head.rules_fingerprint = services.current_fingerprint()
+    head.last_error = head.last_error_step = ""
+    head.last_error_at = None
+
+
+def refresh_series_sync(up_to_times: Mapping[str, int]) -> list[Step]:
+    """Bring ledgers up to date without new candles; raise the first error in text order.
+
+    A series whose ledger already reaches the asked time does nothing; one that is behind goes up
+    to its newest candle.
+    """
+    works: list[Work] = []
+    names = sorted(name for name, up_to in up_to_times.items() if up_to > 0)
+    for start in range(0, len(names), SERIES_PER_TRANSACTION):
+        part = names[start : start + SERIES_PER_TRANSACTION]
+        with database.writing():
+            heads = [head for head in _locked(part) if head.candle_head is not None]
+            done = [Work(head) for head in heads]
+            works_advance(done)
+        works_announce(done)
+        works += done
+    raise_first([work.error for work in works if work.error])
+    return [step for work in works for step in work.steps]
+
+
+def works_announce(works: Sequence[Work]) -> None:
+    """Tell the subscribers of each series that moved; call it after the commit."""
+    hints = []
+    for work in works:
+        announced = announced_head(work.head)
+        if work.error is None and work.changed and announced is not None:
+            few = work.stored is not None and len(work.stored) <= MOST_CANDLES
+            candles = tuple(work.stored.rows()) if work.stored is not None and few else ()
+            hints.append(Hint(work.series_id, work.head.generation, announced, candles))
+    if hints:
+        announce(hints)
+
+
+def raise_first(errors: Sequence[IngestPipelineError]) -> None:
+    """Raise the first error in text order, if there is one."""
+    if errors:
+        raise min(errors, key=lambda error: error.series_id)

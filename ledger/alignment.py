@@ -1,0 +1,73 @@
+"""Heads, aligned time and readiness of one series' ledger. Imports no framework."""
+
+from dataclasses import dataclass
+
+VERSIONS = 1 << 32
+
+
+class LedgerError(Exception):
+    """A read or refresh that the ledger cannot serve. `detail` goes to the client."""
+
+    detail = ""
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail or self.detail
+        super().__init__(self.detail)
+
+
+class NoDataError(LedgerError):
+    """No candle, or none at or before the asked time."""
+
+    detail = "no_data"
+
+
+class NoOverlayError(LedgerError):
+    """Candles, but nothing was ever drawn from them."""
+
+    detail = "no_overlay"
+
+
+class OutOfSyncError(LedgerError):
+    """The ledger does not cover the asked time yet."""
+
+    detail = "ledger_out_of_sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Up to which candle each part of a series' ledger is known; all None before the first.
+
+    Nothing at or after `dirty_from` can be trusted until it is computed again; `is_current` is
+    False while the ledger was computed by other rules.
+    """
+
+    candle: int | None = None
+    factor: int | None = None
+    overlay: int | None = None
+    dirty_from: int | None = None
+    generation: int = 0
+    is_current: bool = True
+
+    def covers(self, head: int | None, time: int) -> bool:
+        """Say whether a head is at or after a time, and what it covers is sound."""
+        clean = self.dirty_from is None or self.dirty_from > time
+        return head is not None and head >= time and clean and self.is_current
+
+    def same_generation(self, version: int) -> bool:
+        """Say whether a version or cursor is of this generation."""
+        return version // VERSIONS == self.generation
+
+    def require_factor(self, time: int) -> None:
+        """Raise `OutOfSyncError` unless factors cover the time."""
+        if not self.covers(self.factor, time):
+            raise OutOfSyncError("ledger_out_of_sync:factor")
+
+    def require_overlay(self, time: int) -> None:
+        """Raise `OutOfSyncError` unless drawings cover the time."""
+        if not self.covers(self.overlay, time):
+            raise OutOfSyncError("ledger_out_of_sync:overlay")
+
+
+def version_id(generation: int, ordinal: int) -> int:
+    """Return the version of what became visible with the candle of this ordinal."""
+    return generation * VERSIONS + ordinal + 1

@@ -1,0 +1,58 @@
+"""How far the parts of a ledger are behind its candles (`protocol.md` 4.3)."""
+
+from factors.engine.types import Json
+from ledger.alignment import Heads
+from ledger.selectors import heads_of
+from market import database
+from market.series import SeriesId
+
+
+def factor_health(series_id: str) -> Json:
+    """Return the heads, their delays and a status; raise `BadSeriesIdError` for a bad id."""
+    seconds = SeriesId.parse(series_id).seconds
+    with database.reading():
+        heads = heads_of(series_id)
+    factor = delay(heads.candle, heads.factor)
+    overlay = delay(heads.candle, heads.overlay)
+    worst = max((d for d in (factor, overlay) if d is not None), default=None)
+    state, reason = status(heads, candles(worst, seconds))
+    return {
+        "series_id": series_id,
+        "timeframe_seconds": seconds,
+        "store_head_time": heads.candle,
+        "factor_head_time": heads.factor,
+        "overlay_head_time": heads.overlay,
+        "factor_delay_seconds": factor,
+        "factor_delay_candles": candles(factor, seconds),
+        "overlay_delay_seconds": overlay,
+        "overlay_delay_candles": candles(overlay, seconds),
+        "max_delay_seconds": worst,
+        "max_delay_candles": candles(worst, seconds),
+        "status": state,
+        "status_reason": reason,
+    }
+
+
+def delay(store: int | None, head: int | None) -> int | None:
+    """Return by how many seconds a head is behind the candles; None if either is missing."""
+    return None if store is None or head is None else max(0, store - head)
+
+
+def candles(seconds: int | None, timeframe: int) -> int | None:
+    """Return a delay in candles, rounded up."""
+    return None if seconds is None else -(-seconds // timeframe)
+
+
+def status(heads: Heads, behind: int | None) -> tuple[str, str]:
+    """Return the colour of the lamp and why."""
+    if heads.candle is None:
+        return "gray", "no_store_head"
+    if heads.factor is None and heads.overlay is None:
+        return "red", "missing_factor_overlay_head"
+    if heads.factor is None:
+        return "red", "missing_factor_head"
+    if heads.overlay is None:
+        return "red", "missing_overlay_head"
+    if not behind:
+        return "green", "up_to_date"
+    return ("yellow", "lagging_one_candle") if behind == 1 else ("red", "lagging_many_candles")

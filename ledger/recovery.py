@@ -1,0 +1,25 @@
+"""The recovery sweep: bring ledgers up to date that a crash or a failing rule left behind."""
+
+import logging
+
+from ledger.advance import IngestPipelineError, refresh_series_sync
+from ledger.selectors import series_behind
+
+logger = logging.getLogger(__name__)
+
+FAR_FUTURE = 2**62
+
+
+def recover() -> list[str]:
+    """Refresh every series that is behind its candles; return those that still are.
+
+    A series that fails keeps its error in its head row and does not stop the others.
+    """
+    failed = []
+    for series_id in series_behind():
+        try:
+            refresh_series_sync({series_id: FAR_FUTURE})
+        except IngestPipelineError as error:
+            logger.warning("ledger.recovery_failed %s %s", series_id, error)
+            failed.append(series_id)
+    return failed

@@ -1,0 +1,125 @@
+"""Who may write: a staff session, or anybody on the same machine where `serve` says so.
+
+Reads are open. A write must also be JSON and must not come from a page of another origin, so that
+a page elsewhere cannot write to a server on this machine.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.http.request import HttpHeaders, HttpRequest, split_domain_port
+from django.http.response import HttpResponse
+from django.utils.http import parse_header_parameters
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+FORWARDING_HEADERS = frozenset(
+    {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
+)
+
+
+class NotAuthenticatedError(Exception):
+    """The request says nothing about who sent it."""
+
+
+class ForbiddenError(Exception):
+    """The sender is known and has no right, or the request comes from a foreign page."""
+
+
+class CsrfFailedError(Exception):
+    """A staff session wrote without its CSRF token."""
+
+
+class NotJSONError(Exception):
+    """A write whose Content-Type is not `application/json`."""
+
+
+class SessionUser(BaseAuthentication):
+    """The user of the session. CSRF is checked by `MayWrite`, because only writes need it."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """Return the user, or None without one."""
+        user = getattr(request._request, "user", None)
+        return (user, None) if user is not None and user.is_active else None
+
+
+class MayWrite(BasePermission):
+    """Lets a write pass, or raises what is missing. Debug routes use it too."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        """Check origin, media type and right, in this order."""
+        origin, host = request.headers.get("Origin"), request.get_host()
+        if not origin_allowed(origin, host, settings.TRADE_CANVAS_CORS_ORIGINS):
+            raise ForbiddenError
+        if request.method == "POST" and not _is_json(request):
+            raise NotJSONError
+        if not from_this_machine(request):
+            _check_sender(request)
+        return True
+
+
+def origin_allowed(origin: str | None, host: str, others: Sequence[str]) -> bool:
+    """Say whether this origin is none at all, this host's own, or one of `others`.
+
+    >>> origin_allowed("https://chart.example", "chart.example", [])
+    True
+    >>> origin_allowed("null", "chart.example", [])
+    False
+    """
+    if origin is None or origin in others:
+        return True
+    scheme, _, place = origin.lower().partition("://")
+    return scheme in {"http", "https"} and place == host.lower()
+
+
+def from_this_machine(request: Request) -> bool:
+    """Say whether the request comes straight from this machine to a server bound to it alone."""
+    if getattr(request, "scope", {}).get("tradecanvas.loopback") is not True:
+        return False
+    host = split_domain_port(request.get_host())[0]
+    return (
+        host in LOOPBACK_HOSTS
+        and _is_loopback(request.META.get("REMOTE_ADDR", ""))
+        and not _is_forwarded(request.headers)
+    )
+
+
+def _check_sender(request: Request) -> None:
+    """Raise unless the sender is staff. API tokens will be looked at here, first."""
+    if not request.user.is_authenticated:
+        raise NotAuthenticatedError
+    if not request.user.is_staff:
+        raise ForbiddenError
+    if _csrf_fails(request):
+        raise CsrfFailedError
+
+
+def _csrf_fails(request: Request) -> bool:
+    check = CSRFCheck(_no_view)
+    check.process_request(request._request)
+    return check.process_view(request._request, _no_view, (), {}) is not None
+
+
+def _no_view(_: HttpRequest) -> HttpResponse:
+    """Stand in for the view that the CSRF check wants to wrap."""
+    return HttpResponse()
+
+
+def _is_json(request: Request) -> bool:
+    return parse_header_parameters(request.content_type or "")[0] == "application/json"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_forwarded(headers: HttpHeaders) -> bool:
+    names = {name.lower() for name in headers}
+    return any(name in FORWARDING_HEADERS or name.startswith("x-forwarded") for name in names)

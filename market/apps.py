@@ -1,0 +1,26 @@
+"""The application config of `market`: its system checks."""
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from market.whitelist import BadWhitelistError, whitelist_read
+
+
+class MarketConfig(AppConfig):
+    """Candles: the ground floor."""
+
+    name = "market"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        register(check_whitelist)
+
+
+def check_whitelist(**_: object) -> list[CheckMessage]:
+    """Refuse a whitelist that nobody could read."""
+    try:
+        whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH)
+    except (BadWhitelistError, OSError) as error:
+        return [Error(str(error), id="market.E001")]
+    return []

@@ -1,0 +1,113 @@
+"""Database access of the hot paths: consistent reads and bulk writes, on SQLite and PostgreSQL.
+
+Reads of several queries happen in `reading()`, on a connection of their own that never waits for
+a writer and sees one state of the database. Inside an open write transaction they use that one.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import OperationalError, connections, transaction
+from django.db.backends.utils import CursorWrapper
+
+WRITER, READER = "default", "reader"
+WRITE_WAIT = 10.0
+_writers = threading.RLock()
+_alias: ContextVar[str] = ContextVar("alias", default=WRITER)
+
+
+def alias() -> str:
+    """Return the alias of the database that reads use here."""
+    return _alias.get()
+
+
+def cursor() -> CursorWrapper:
+    """Return a cursor of the database that reads use here."""
+    return connections[alias()].cursor()
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Let all queries of the block see one state of the database."""
+    inside_write = connections[WRITER].in_atomic_block
+    if alias() == READER or inside_write:
+        yield
+        return
+    token = _alias.set(READER)
+    try:
+        with transaction.atomic(using=READER):
+            yield
+    finally:
+        _alias.reset(token)
+
+
+@contextmanager
+def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
+    """Hold one write transaction for the block.
+
+    SQLite has one writer, and those who wait for it poll; so the writers of this process queue
+    here, for at most `wait` seconds, before they ask the database. Raises `OperationalError`.
+    """
+    if connections[WRITER].vendor != "sqlite":
+        with transaction.atomic(using=WRITER):
+            yield
+        return
+    if not _writers.acquire(timeout=wait):
+        raise OperationalError(f"no turn to write within {wait} s")
+    try:
+        with transaction.atomic(using=WRITER):
+            yield
+    finally:
+        _writers.release()
+
+
+def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of one query."""
+    with cursor() as found:
+        found.execute(sql, params)
+        every: list[tuple[Any, ...]] = found.fetchall()
+        return every
+
+
+def value(sql: str, params: Sequence[Any]) -> Any:
+    """Return the first column of the first row, or None."""
+    with cursor() as found:
+        found.execute(sql, params)
+        row = found.fetchone()
+        return row[0] if row else None
+
+
+def insert(
+    table: str, columns: Mapping[str, str], values: Iterable[Sequence[Any]], conflict: str = ""
+) -> None:
+    """Insert rows in their order, with one statement; `conflict` is an ON CONFLICT clause.
+
+    `columns` maps each column to its PostgreSQL type. The caller holds the transaction.
+    """
+    table_rows = list(values)
+    if not table_rows:
+        return
+    names = ", ".join(columns)
+    with connections[WRITER].cursor() as target:
+        if connections[WRITER].vendor == "postgresql":
+            arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+            source = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (our types)
+            target.execute(
+                f"INSERT INTO {table} ({names}) {source} {conflict}",
+                [list(column) for column in zip(*table_rows, strict=True)],
+            )
+            return
+        marks = ", ".join(["%s"] * len(columns))
+        sql = f"INSERT INTO {table} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608 (our names)
+        target.executemany(sql, table_rows)
+
+
+def execute(sql: str, params: Sequence[Any]) -> int:
+    """Run one writing statement in the caller's transaction; return how many rows it touched."""
+    with connections[WRITER].cursor() as target:
+        target.execute(sql, params)
+        touched: int = target.rowcount
+        return touched

@@ -1,0 +1,109 @@
+"""Reads of stored candles: one query each, ascending in time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market import database
+from market.candles import Candles
+from market.closing import closed_only, closed_time
+from market.series import SeriesId
+
+SELECT = "SELECT candle_time, open, high, low, close, volume FROM candles WHERE series_id = %s"
+ASCENDING = " ORDER BY candle_time"
+NEWEST_FIRST = " ORDER BY candle_time DESC LIMIT %s"
+UP_TO = " AND candle_time <= %s"
+BETWEEN = " AND candle_time BETWEEN %s AND %s"
+COUNT = "SELECT count(*) FROM candles WHERE series_id = %s AND candle_time BETWEEN %s AND %s"
+TIMES = (
+    "SELECT candle_time FROM candles WHERE series_id = %s AND candle_time BETWEEN %s AND %s"
+    " ORDER BY candle_time"
+)
+
+
+def candles_between(series_id: str, start: int, end: int) -> Candles:
+    """Return the candles from `start` to `end`, both included."""
+    return Candles.from_rows(database.rows(SELECT + BETWEEN + ASCENDING, [series_id, start, end]))
+
+
+def candles_latest(series_id: str, limit: int, up_to: int | None = None) -> Candles:
+    """Return the newest candles, at most `limit`, none later than `up_to`."""
+    if up_to is None:
+        return _reversed(SELECT + NEWEST_FIRST, [series_id, limit])
+    return _reversed(SELECT + UP_TO + NEWEST_FIRST, [series_id, up_to, limit])
+
+
+def candles_after(series_id: str, since: int, limit: int, up_to: int | None = None) -> Candles:
+    """Return the first candles later than `since`, at most `limit`, none later than `up_to`."""
+    sql, params = SELECT + " AND candle_time > %s", [series_id, since]
+    if up_to is not None:
+        sql, params = sql + UP_TO, [*params, up_to]
+    return Candles.from_rows(database.rows(sql + ASCENDING + " LIMIT %s", [*params, limit]))
+
+
+def candles_closed(series: SeriesId, since: int | None, limit: int, now: float) -> Candles:
+    """Return the newest candles or those after `since`, without those that are not over."""
+    if since is None:
+        found = candles_latest(str(series), limit)
+    else:
+        after = closed_time(since, now, series.seconds)
+        found = candles_after(str(series), after, limit)
+    return closed_only(found, now, series.seconds)
+
+
+def candles_before(series_id: str, time: int, count: int) -> Candles:
+    """Return the `count` newest candles earlier than `time`."""
+    return _reversed(SELECT + " AND candle_time < %s" + NEWEST_FIRST, [series_id, time, count])
+
+
+def head_time(series_id: str) -> int | None:
+    """Return the time of the newest candle."""
+    return _number("SELECT max(candle_time) FROM candles WHERE series_id = %s", [series_id])
+
+
+def head_times(series_ids: Sequence[str]) -> dict[str, int | None]:
+    """Return the time of the newest candle of each of these series."""
+    if not series_ids:
+        return {}
+    newest = "SELECT max(candle_time) FROM candles WHERE series_id = wanted.column1"
+    values = ", ".join(["(%s)"] * len(series_ids))
+    sql = f"SELECT column1, ({newest}) FROM (VALUES {values}) AS wanted"  # noqa: S608 (only marks)
+    return dict(database.rows(sql, series_ids))
+
+
+def first_time(series_id: str) -> int | None:
+    """Return the time of the oldest candle."""
+    return _number("SELECT min(candle_time) FROM candles WHERE series_id = %s", [series_id])
+
+
+def floor_time(series_id: str, at: int) -> int | None:
+    """Return the time of the newest candle at or before `at`."""
+    sql = "SELECT max(candle_time) FROM candles WHERE series_id = %s AND candle_time <= %s"
+    return _number(sql, [series_id, at])
+
+
+def candle_count(series_id: str, start: int, end: int) -> int:
+    """Return how many candles there are from `start` to `end`, both included."""
+    return _number(COUNT, [series_id, start, end]) or 0
+
+
+def times_between(series_id: str, start: int, end: int) -> NDArray[np.int64]:
+    """Return the times of the candles from `start` to `end`, both included."""
+    rows = database.rows(TIMES, [series_id, start, end])
+    return np.fromiter((time for (time,) in rows), np.int64, len(rows))
+
+
+def _reversed(sql: str, params: list[Any]) -> Candles:
+    return Candles.from_rows(reversed(database.rows(sql, params)))
+
+
+def _number(sql: str, params: list[Any]) -> int | None:
+    number: int | None = database.value(sql, params)
+    return number
+
+
+def any_candle() -> bool:
+    """Say whether a candle of any series is stored."""
+    return database.value("SELECT 1 FROM candles LIMIT 1", []) is not None

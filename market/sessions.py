@@ -1,0 +1,135 @@
+"""One socket of /ws/market: its subscriptions, and the task that tells it what it has to hear."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+from django.db import DatabaseError
+
+from market.hub import Hub, HubClosedError
+from market.messages import BadRequestError, Subscribe
+from market.subscriptions import News, Subscription
+
+logger = logging.getLogger(__name__)
+
+MOST_SUBSCRIPTIONS = 200
+
+
+class Session:
+    """What one socket hears. Only one thing is done for it at a time, so frames keep their order.
+
+    A slow socket holds up nobody else: its news wait, bounded, in its subscriptions.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[int, str], Awaitable[None]],
+    ) -> None:
+        self._hub = hub
+        self._send = send
+        self._close = close
+        self._subscriptions: dict[str, Subscription] = {}
+        self._ready: deque[Subscription] = deque()
+        self._woken = asyncio.Event()
+        self._busy = asyncio.Lock()
+
+    async def subscribe(self, wish: Subscribe) -> None:
+        """Join the listeners first, then send what is stored: so nothing falls in between."""
+        async with self._busy:
+            series_id = str(wish.series)
+            before = self._subscriptions.get(series_id)
+            if before is None and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+                raise BadRequestError("too many subscriptions")
+            subscription = Subscription(wish, self._hub.clock(), self._wake)
+            self._subscriptions[series_id] = subscription
+            await self._hub.join(subscription)
+            if before is not None:
+                await self._hub.leave(before)
+            await self._serve(subscription)
+
+    async def unsubscribe(self, series_id: str) -> None:
+        """Forget a series; what is being sent of it goes out first."""
+        async with self._busy:
+            subscription = self._subscriptions.pop(series_id, None)
+            if subscription is not None:
+                await self._hub.leave(subscription)
+
+    async def leave(self) -> None:
+        """Forget every series: the socket is gone."""
+        self._hub.sockets.discard(self)
+        subscriptions, self._subscriptions = self._subscriptions, {}
+        for subscription in subscriptions.values():
+            await self._hub.leave(subscription)
+
+    async def run(self) -> None:
+        """Send news as they come, until the socket fails or the task is cancelled."""
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                while self._ready:
+                    await self._next()
+        except OSError as error:
+            logger.info("socket lost, %s", error)
+        except Exception:
+            logger.exception("socket dropped")
+            await self.close(1011, "")
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket."""
+        await self._close(code, reason)
+
+    def _wake(self, subscription: Subscription) -> None:
+        if not subscription.waits:
+            subscription.waits = True
+            self._ready.append(subscription)
+            self._woken.set()
+
+    async def _next(self) -> None:
+        async with self._busy:
+            subscription = self._ready.popleft()
+            subscription.waits = False
+            if self._subscriptions.get(subscription.series_id) is subscription:
+                await self._serve(subscription)
+
+    async def _serve(self, subscription: Subscription) -> None:
+        """Send all that waits; where the database fails, the next sweep comes back to it."""
+        try:
+            if not subscription.caught_up:
+                await self._catch_up(subscription)
+            while subscription.news:
+                await self._tell(subscription, subscription.news.popleft())
+        except DatabaseError:
+            subscription.news.clear()
+            logger.warning("read failed, series %s", subscription.series_id, exc_info=True)
+        except HubClosedError:
+            logger.debug("closing, series %s", subscription.series_id)
+
+    async def _catch_up(self, subscription: Subscription) -> None:
+        """Send what is stored after the socket's cursor, or the newest candles without one."""
+        head = await self._hub.head(subscription.series_id)
+        subscription.generation = head.generation
+        target = subscription.target(head, self._hub.clock())
+        run = await self._hub.page(subscription, target) if target is not None else None
+        subscription.caught_up = True
+        if run is not None:
+            await self._send_all(subscription.catch_up(run))
+            await self._tell(subscription, News(head))
+
+    async def _tell(self, subscription: Subscription, news: News) -> None:
+        """Send the candles of the news, or those of the database; then that history changed."""
+        if news.run is not None and subscription.follows(news.run):
+            await self._send_all(subscription.go_on(news.run))
+        while (target := subscription.target(news.head, self._hub.clock())) is not None:
+            run = await self._hub.page(subscription, target)
+            if run is None:
+                break
+            await self._send_all(subscription.go_on(run))
+        await self._send_all(subscription.altered(news.head.generation))
+
+    async def _send_all(self, frames: Iterable[str]) -> None:
+        for frame in frames:
+            await self._send(frame)

@@ -1,0 +1,148 @@
+"""What one socket still has to hear of one series. Decides, sends nothing; knows no framework."""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+from market import messages
+from market.candles import Candle
+from market.closing import closed_time
+from market.series import SeriesId
+
+MOST_NEWS = 32
+
+
+class Run:
+    """Closed candles of a series, ascending; each frame is encoded once for all sockets."""
+
+    def __init__(self, series: SeriesId, candles: Sequence[Candle]) -> None:
+        self.series = series
+        self.candles = candles
+
+    @cached_property
+    def batch(self) -> str:
+        """One frame with all candles."""
+        return messages.candles_batch(str(self.series), self.candles)
+
+    @cached_property
+    def singles(self) -> list[str]:
+        """One frame for each candle."""
+        return [messages.candle_closed(str(self.series), candle) for candle in self.candles]
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether each candle comes one timeframe after the one before."""
+        seconds = self.series.seconds
+        times = (candle.candle_time for candle in self.candles)
+        return all(later - earlier == seconds for earlier, later in pairwise(times))
+
+    def after(self, time: int | None) -> "Run":
+        """Return the run without the candles up to `time`."""
+        if time is None or not self.candles or self.candles[0].candle_time > time:
+            return self
+        start = bisect_right(self.candles, time, key=lambda candle: candle.candle_time)
+        return Run(self.series, self.candles[start:])
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedHead:
+    """Up to where a series may be shown, and how often its history was altered."""
+
+    time: int | None
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An announced head and, where they came along, the candles that led to it."""
+
+    head: AnnouncedHead
+    run: Run | None = None
+
+
+class Subscription:
+    """One socket's view of one series.
+
+    `last_sent` is the time of the last closed candle that it got, or claimed to have. News wait
+    in `news`, only so many: when there are more, the candles are let go and read again later.
+    """
+
+    def __init__(
+        self, wish: messages.Subscribe, now: float, wake: Callable[["Subscription"], None]
+    ) -> None:
+        self.series = wish.series
+        self.series_id = str(wish.series)
+        self.seconds = wish.series.seconds
+        self.supports_batch = wish.supports_batch
+        self.last_sent = None if wish.since is None else closed_time(wish.since, now, self.seconds)
+        self.generation = 0
+        self.caught_up = False
+        self.waits = False
+        self.news: deque[News] = deque()
+        self._wake = wake
+
+    def offer(self, news: News) -> None:
+        """Keep news for the socket and wake it."""
+        if len(self.news) >= MOST_NEWS:
+            self.news.clear()
+            news = replace(news, run=None)
+        self.news.append(news)
+        self._wake(self)
+
+    def is_behind(self, head: AnnouncedHead, now: float) -> bool:
+        """Say whether the socket has something to hear, and nothing waits for it yet."""
+        if self.news:
+            return False
+        return head.generation > self.generation or self.target(head, now) is not None
+
+    def target(self, head: AnnouncedHead, now: float) -> int | None:
+        """Return the time up to which candles are missing, or None."""
+        if head.time is None:
+            return None
+        latest = closed_time(head.time, now, self.seconds)
+        return latest if self.last_sent is None or latest > self.last_sent else None
+
+    def follows(self, run: Run) -> bool:
+        """Say whether the run goes on, without a hole, where the socket stands."""
+        fresh = run.after(self.last_sent)
+        return (
+            self.last_sent is not None
+            and bool(fresh.candles)
+            and fresh.candles[0].candle_time == self.last_sent + self.seconds
+            and fresh.is_whole
+        )
+
+    def catch_up(self, run: Run) -> Iterator[str]:
+        """Return the first frames after a subscribe; holes inside are not reported."""
+        yield from self._jump_to(run.candles[0].candle_time)
+        self.last_sent = run.candles[-1].candle_time
+        yield from [run.batch] if self.supports_batch else run.singles
+
+    def go_on(self, run: Run) -> Iterator[str]:
+        """Return the frames for candles that came later; what was sent is left out."""
+        fresh = run.after(self.last_sent)
+        if not fresh.candles:
+            return
+        if self.supports_batch and len(run.candles) > 1:
+            yield from self._jump_to(fresh.candles[0].candle_time)
+            self.last_sent = fresh.candles[-1].candle_time
+            yield fresh.batch
+            return
+        for candle, frame in zip(fresh.candles, fresh.singles, strict=True):
+            yield from self._jump_to(candle.candle_time)
+            self.last_sent = candle.candle_time
+            yield frame
+
+    def altered(self, generation: int) -> Iterator[str]:
+        """Return the frame that says that history changed, once for each time it did."""
+        if generation > self.generation:
+            self.generation = generation
+            yield messages.factors_rebuilt(self.series_id)
+
+    def _jump_to(self, time: int) -> Iterator[str]:
+        """Return the gap before a candle, if there is one; a cursor of 0 claims nothing."""
+        if self.last_sent is not None and 0 < self.last_sent < time - self.seconds:
+            yield messages.gap(self.series_id, self.last_sent + self.seconds, time)

@@ -1,0 +1,28 @@
+"""The series that are followed for ever; a file names them. It restricts nothing else."""
+
+from pathlib import Path
+
+import orjson
+
+
+class BadWhitelistError(ValueError):
+    """The file is there but holds no list of series ids."""
+
+
+def whitelist_read(path: Path) -> list[str]:
+    """Return the ids in the order of the file, trimmed, each once; without a file, none."""
+    try:
+        listed = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except orjson.JSONDecodeError as error:
+        raise BadWhitelistError(f"{path} is not JSON: {error}") from None
+    names = (name.strip() for name in _names(path, listed))
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _names(path: Path, listed: object) -> list[str]:
+    names = listed.get("series_ids") if isinstance(listed, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadWhitelistError(f'{path} must hold {{"series_ids": [text, ...]}}')
+    return names

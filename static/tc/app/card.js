@@ -1,0 +1,115 @@
+// @ts-check
+/** The card of one structure: what, when, at which prices, since when visible, and the raw data. */
+
+/** @import {Shape} from "./shapes.js" */
+/** @import {Words} from "./i18n.js" */
+
+/**
+ * What the card says about a shape, as pairs of a text key and a value.
+ * @param {Shape} shape
+ * @param {Record<string, unknown> | null} record
+ * @param {{price: (value: number) => string, time: (seconds: number) => string,
+ *   bars: (from: number, to: number) => number | null, say: Words["say"]}} format
+ * @returns {[string, string][]}
+ */
+export function cardRows(shape, record, { price, time, bars, say }) {
+  const first = /** @type {{time: number, value: number}} */ (shape.points[0]);
+  const last = shape.points.at(-1) ?? first;
+  /** @type {[string, string][]} */
+  const rows = [];
+  if (shape.kind === "mark") {
+    rows.push(["card.time", time(first.time)], ["card.price", price(first.value)]);
+  } else {
+    rows.push(["card.from", time(first.time)], ["card.to", time(last.time)]);
+  }
+  if (shape.kind === "box") {
+    rows.push(["card.zg", price(first.value)], ["card.zd", price(last.value)]);
+    rows.push(["card.entry", say(shape.up ? "up" : "down")]);
+  }
+  if (shape.kind === "line") {
+    rows.push(["card.prices", `${price(first.value)} → ${price(last.value)}`]);
+  }
+  if (typeof record?.["reason"] === "string") {
+    rows.push(["card.reason", say(`reason.${record["reason"]}`)]);
+  }
+  rows.push(["card.visible", visibleText(shape, record, { time, bars, say })]);
+  return rows;
+}
+
+/**
+ * @param {Shape} shape
+ * @param {Record<string, unknown> | null} record
+ * @param {{time: (seconds: number) => string, say: Words["say"],
+ *   bars: (from: number, to: number) => number | null}} format
+ */
+function visibleText(shape, record, { time, bars, say }) {
+  const alive = shape.feature === "zhongshu.alive";
+  const known = record?.[alive ? "formed_time" : "visible_time"];
+  const since = shape.visibleTime ?? (typeof known === "number" ? known : null);
+  if (since !== null && alive) return `${time(since)} · ${say("card.provisional")}`;
+  if (since === null) return say(shape.feature === "pen.confirmed" ? "unknown" : "card.provisional");
+  const delay = bars(shape.points.at(-1)?.time ?? since, since);
+  const text = time(since);
+  return delay ? `${text} · ${say("card.delay", { n: delay })}` : text;
+}
+
+export class StructureCard {
+  /**
+   * @param {HTMLElement} element
+   * @param {Words} words
+   * @param {() => void} closed
+   */
+  constructor(element, words, closed) {
+    this.element = element;
+    this.words = words;
+    this.json = "";
+    this.#part("close").addEventListener("click", closed);
+    this.#part("copy").addEventListener("click", () => void this.#copy());
+    this.#part("copy").hidden = !("clipboard" in navigator);
+  }
+
+  hide() {
+    this.element.hidden = true;
+  }
+
+  /**
+   * @param {Shape} shape
+   * @param {[string, string][]} rows
+   * @param {Record<string, unknown> | null} record
+   * @param {boolean} pinned whether it stays and can be used, or goes with the pointer
+   */
+  show(shape, rows, record, pinned) {
+    const key = `shape.${shape.feature}`;
+    this.element.dataset["id"] = shape.id;
+    this.element.classList.toggle("pinned", pinned);
+    this.#part("title").textContent = this.words.has(key) ? this.words.say(key) : shape.feature;
+    this.#part("id").textContent = shape.id;
+    this.#part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
+    this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
+    this.#part("json").textContent = this.json;
+    this.#part("copy").textContent = this.words.say("card.copy");
+    this.element.hidden = false;
+  }
+
+  /** @param {[string, string]} row */
+  #row([key, value]) {
+    const term = document.createElement("dt");
+    term.textContent = this.words.say(key);
+    const description = document.createElement("dd");
+    description.textContent = value;
+    return [term, description];
+  }
+
+  async #copy() {
+    await navigator.clipboard.writeText(this.json);
+    this.#part("copy").textContent = this.words.say("card.copied");
+  }
+
+  /**
+   * @param {string} name
+   * @returns {HTMLElement}
+   */
+  #part(name) {
+    return /** @type {HTMLElement} */ (this.element.querySelector(`[data-part="${name}"]`));
+  }
+}

@@ -1,0 +1,90 @@
+// @ts-check
+/** The page's texts, in its language, with placeholders and plurals. */
+
+/** @typedef {Record<string, string | {one: string, other: string}>} Texts */
+
+/**
+ * @param {string} id of a `json_script` element
+ * @returns {any}
+ */
+export function pageJson(id) {
+  return JSON.parse(document.getElementById(id)?.textContent ?? "null");
+}
+
+export class Words {
+  /**
+   * @param {Texts} texts
+   * @param {string} locale
+   */
+  constructor(texts, locale) {
+    this.texts = texts;
+    this.locale = locale;
+    this.plural = new Intl.PluralRules(locale);
+    this.clock = new Intl.DateTimeFormat(locale, {
+      dateStyle: "medium",
+      timeStyle: "short",
+      hourCycle: "h23",
+      timeZone: "UTC",
+    });
+  }
+
+  /**
+   * The text of this key; a number `n` chooses the plural.
+   * @param {string} key
+   * @param {Record<string, string | number>} values
+   * @returns {string}
+   */
+  say(key, values = {}) {
+    const entry = this.texts[key];
+    if (entry === undefined) throw new Error(`no text for ${key}`);
+    const form = this.plural.select(Number(values["n"] ?? 0)) === "one" ? "one" : "other";
+    const text = typeof entry === "string" ? entry : entry[form];
+    return text.replace(/\{(\w+)\}/g, (whole, name) => this.#shown(values[name] ?? whole));
+  }
+
+  /** @param {string} key */
+  has(key) {
+    return key in this.texts;
+  }
+
+  /**
+   * @param {number} value
+   * @param {number} [decimals]
+   * @returns {string}
+   */
+  number(value, decimals) {
+    const digits =
+      decimals === undefined
+        ? { maximumFractionDigits: 8 }
+        : { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    return new Intl.NumberFormat(this.locale, digits).format(value);
+  }
+
+  /**
+   * A ratio in per cent, with its sign.
+   * @param {number} ratio
+   * @returns {string}
+   */
+  percent(ratio) {
+    return new Intl.NumberFormat(this.locale, {
+      style: "percent",
+      minimumFractionDigits: 2,
+      maximumFractionDigits: 2,
+      signDisplay: "exceptZero",
+    }).format(ratio);
+  }
+
+  /**
+   * A time in Unix seconds as date and time, UTC.
+   * @param {number} seconds
+   * @returns {string}
+   */
+  time(seconds) {
+    return this.clock.format(seconds * 1000);
+  }
+
+  /** @param {string | number} value */
+  #shown(value) {
+    return typeof value === "number" ? this.number(value) : value;
+  }
+}

@@ -1,0 +1,394 @@
+// @ts-check
+/** Every structure on the chart, painted by one series primitive. */
+
+import { hitTarget } from "./hit.js";
+import { Layout } from "./layout.js";
+import { strokeOf } from "./palette.js";
+/** @import {CanvasRenderingTarget2D} from "fancy-canvas" */
+/** @import {IChartApi, IPrimitivePaneView, ISeriesApi, ISeriesPrimitive, Logical, PrimitivePaneViewZOrder, PrimitiveHoveredItem, SeriesAttachedParameter, Time} from "lightweight-charts" */
+/** @import {Gap, Placed} from "./layout.js" */
+/** @import {Spot, Target} from "./hit.js" */
+/** @import {Palette, Stroke} from "./palette.js" */
+/** @import {Shape} from "../app/shapes.js" */
+
+const MARK_OFFSET = 9;
+const SWITCH_OFFSET = 24;
+const SIMPLE_BELOW = 2;
+const SKELETON_BELOW = 0.5;
+const SKELETON = new Set(["pen.confirmed", "zhongshu.alive", "zhongshu.dead"]);
+// The provisional pens stay: they are two lines, and where the market is now.
+const FINE = new Set(["pivot.minor"]);
+/** @type {string[]} Painted in this order, so that anchors lie on top. */
+const ORDER = ["", "sr", "pen", "pivot", "anchor"];
+
+/**
+ * The time scale and the price scale of one frame.
+ * @typedef {{x: (bar: number) => number, y: (price: number) => number, spacing: number,
+ *   from: number, to: number}} Scales
+ */
+/** @typedef {{context: CanvasRenderingContext2D, scales: Scales, height: number}} Paint */
+
+/** @param {Placed} placed */
+function orderOf({ shape }) {
+  return Math.max(0, ORDER.indexOf(shape.feature.split(".")[0] ?? ""));
+}
+
+/** @implements {ISeriesPrimitive<Time>} */
+export class StructureLayer {
+  /** @type {IChartApi | null} */
+  #chart = null;
+  /** @type {ISeriesApi<"Candlestick"> | null} */
+  #series = null;
+  #requestUpdate = () => {};
+  #layout = new Layout([], [], 60);
+  /** @type {Gap[]} */
+  #gaps = [];
+  /** @type {Palette} */
+  #palette;
+  #isVisible = (/** @type {string} */ _feature) => true;
+  #formatPrice = (/** @type {number} */ price) => String(price);
+  #hovered = "";
+  #selected = "";
+  #views = [
+    view("bottom", (paint) => this.#paintBottom(paint), () => this.#scales()),
+    view("top", (paint) => this.#paintTop(paint), () => this.#scales()),
+  ];
+
+  /** @param {Palette} palette */
+  constructor(palette) {
+    this.#palette = palette;
+  }
+
+  /** @param {SeriesAttachedParameter<Time>} parameter */
+  attached({ chart, series, requestUpdate }) {
+    this.#chart = /** @type {IChartApi} */ (chart);
+    this.#series = /** @type {ISeriesApi<"Candlestick">} */ (series);
+    this.#requestUpdate = requestUpdate;
+  }
+
+  detached() {
+    this.#chart = null;
+    this.#series = null;
+  }
+
+  paneViews() {
+    return this.#views;
+  }
+
+  /** Structures do not squeeze the candles. */
+  autoscaleInfo() {
+    return null;
+  }
+
+  /**
+   * @param {Layout} layout
+   * @param {Gap[]} gaps
+   */
+  setLayout(layout, gaps) {
+    this.#layout = layout;
+    this.#gaps = gaps;
+    this.#requestUpdate();
+  }
+
+  /**
+   * @param {{palette?: Palette, isVisible?: (feature: string) => boolean,
+   *   formatPrice?: (price: number) => string}} style
+   */
+  setStyle({ palette, isVisible, formatPrice }) {
+    this.#palette = palette ?? this.#palette;
+    this.#isVisible = isVisible ?? this.#isVisible;
+    this.#formatPrice = formatPrice ?? this.#formatPrice;
+    this.#requestUpdate();
+  }
+
+  /**
+   * @param {string} hovered
+   * @param {string} selected
+   */
+  setFocus(hovered, selected) {
+    if (hovered === this.#hovered && selected === this.#selected) return;
+    this.#hovered = hovered;
+    this.#selected = selected;
+    this.#requestUpdate();
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @returns {PrimitiveHoveredItem | null}
+   */
+  hitTest(x, y) {
+    const scales = this.#scales();
+    if (!scales) return null;
+    const bar = (x - scales.x(0)) / scales.spacing;
+    const reach = 10 / scales.spacing + 1;
+    const near = this.#layout.between(bar - reach, bar + reach);
+    const targets = near.filter((item) => this.#shows(item, scales)).map((i) => target(i, scales));
+    const externalId = hitTarget({ x, y }, targets);
+    return externalId === null ? null : { externalId, zOrder: "top", cursorStyle: "pointer" };
+  }
+
+  /** @returns {Scales | null} */
+  #scales() {
+    const time = this.#chart?.timeScale();
+    const series = this.#series;
+    const range = time?.getVisibleLogicalRange();
+    const zero = time?.logicalToCoordinate(/** @type {Logical} */ (0)) ?? null;
+    const one = time?.logicalToCoordinate(/** @type {Logical} */ (1)) ?? null;
+    if (!series || !range || zero === null || one === null) return null;
+    if (series.priceToCoordinate(1) === null) return null;
+    return {
+      x: (bar) => zero + bar * (one - zero),
+      y: (price) => series.priceToCoordinate(price) ?? 0,
+      spacing: one - zero,
+      from: range.from,
+      to: range.to,
+    };
+  }
+
+  /**
+   * @param {Placed} placed
+   * @param {Scales} scales
+   */
+  #shows({ shape }, { spacing }) {
+    if (!this.#isVisible(shape.feature)) return false;
+    if (spacing < SKELETON_BELOW) return SKELETON.has(shape.feature);
+    return spacing >= SIMPLE_BELOW || !FINE.has(shape.feature);
+  }
+
+  /** @param {Paint} paint */
+  #paintBottom(paint) {
+    const { from, to, spacing } = paint.scales;
+    if (spacing >= SIMPLE_BELOW) {
+      const inView = this.#gaps.filter(({ bar }) => bar >= from - 1 && bar <= to);
+      for (const gap of inView) paintGap(paint, gap, this.#palette);
+    }
+    for (const placed of this.#inView(paint.scales)) {
+      if (placed.shape.kind === "box") this.#paintBox(paint, placed);
+    }
+  }
+
+  /** @param {Paint} paint */
+  #paintTop(paint) {
+    const items = this.#inView(paint.scales).filter(({ shape }) => shape.kind !== "box");
+    items.sort((a, b) => orderOf(a) - orderOf(b));
+    for (const placed of items) {
+      const stroke = this.#stroke(placed);
+      if (placed.shape.kind === "line") paintLine(paint, placed, stroke);
+      else if (placed.shape.glyph === "arrow") paintArrow(paint, placed, stroke, this.#palette);
+      else paintPivot(paint, placed, stroke, this.#isFocus(placed));
+    }
+  }
+
+  /** @param {Scales} scales */
+  #inView(scales) {
+    const found = this.#layout.between(scales.from - 1, scales.to + 1);
+    return found.filter((placed) => this.#shows(placed, scales));
+  }
+
+  /** @param {Placed} placed */
+  #isFocus({ shape }) {
+    return shape.id === this.#hovered || shape.id === this.#selected;
+  }
+
+  /** @param {Placed} placed */
+  #stroke(placed) {
+    const stroke = strokeOf(placed.shape, this.#palette);
+    return this.#isFocus(placed) ? { ...stroke, width: stroke.width + 1.5, alpha: 1 } : stroke;
+  }
+
+  /**
+   * @param {Paint} paint
+   * @param {Placed} placed
+   */
+  #paintBox({ context, scales }, placed) {
+    const { shape } = placed;
+    const [a, b] = /** @type {[Spot, Spot]} */ (target(placed, scales).spots);
+    const [width, height] = [Math.max(1, b.x - a.x), Math.max(1, b.y - a.y)];
+    const stroke = this.#stroke(placed);
+    const filled = shape.feature === "zhongshu.alive" ? 0.16 : 0.08;
+    context.fillStyle = stroke.color;
+    context.globalAlpha = this.#isFocus(placed) ? filled + 0.06 : filled;
+    context.fillRect(a.x, a.y, width, height);
+    applyStroke(context, stroke);
+    context.strokeRect(a.x, a.y, width, height);
+    if (shape.id === this.#selected) this.#paintEdgePrices(context, shape, b.x, [a.y, b.y]);
+    resetStroke(context);
+  }
+
+  /**
+   * The two prices of a box, outside of its edges, at its right end.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Shape} shape
+   * @param {number} right
+   * @param {[number, number]} edges
+   */
+  #paintEdgePrices(context, { points }, right, [top, bottom]) {
+    const [zg, zd] = points.map((point) => this.#formatPrice(point.value));
+    context.globalAlpha = 1;
+    context.fillStyle = this.#palette.text;
+    context.font = `11px ${this.#palette.font}`;
+    context.textAlign = "right";
+    const x = Math.min(right, context.canvas.clientWidth - 4);
+    context.fillText(`ZG ${zg}`, x, top - 5);
+    context.fillText(`ZD ${zd}`, x, bottom + 13);
+  }
+}
+
+/**
+ * @param {PrimitivePaneViewZOrder} zOrder
+ * @param {(paint: Paint) => void} paint
+ * @param {() => Scales | null} measure
+ * @returns {IPrimitivePaneView}
+ */
+function view(zOrder, paint, measure) {
+  const draw = (/** @type {CanvasRenderingTarget2D} */ canvas) =>
+    canvas.useMediaCoordinateSpace(({ context, mediaSize }) => {
+      const scales = measure();
+      if (!scales) return;
+      context.save();
+      paint({ context, scales, height: mediaSize.height });
+      context.restore();
+    });
+  return { zOrder: () => zOrder, renderer: () => ({ draw }) };
+}
+
+/**
+ * @param {Placed} placed
+ * @param {Scales} scales
+ * @returns {Target}
+ */
+function target({ shape, bars }, scales) {
+  const spots = shape.points.map((point, i) => ({
+    x: scales.x(bars[i] ?? 0),
+    y: scales.y(point.value) + markOffset(shape.kind, shape.glyph, shape.up),
+  }));
+  return { id: shape.id, kind: shape.kind, spots };
+}
+
+/**
+ * Marks stand clear of their candle: a high above it, a low below it.
+ * @param {string} kind
+ * @param {string | null} glyph
+ * @param {boolean} up
+ */
+function markOffset(kind, glyph, up) {
+  if (kind !== "mark") return 0;
+  return (glyph === "arrow" ? SWITCH_OFFSET : MARK_OFFSET) * (up ? 1 : -1);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Stroke} stroke
+ */
+function applyStroke(context, { color, width, dash, alpha }) {
+  context.globalAlpha = alpha;
+  context.strokeStyle = color;
+  context.fillStyle = color;
+  context.lineWidth = width;
+  context.setLineDash(dash);
+}
+
+/** @param {CanvasRenderingContext2D} context */
+function resetStroke(context) {
+  context.globalAlpha = 1;
+  context.setLineDash([]);
+}
+
+/**
+ * @param {Paint} paint
+ * @param {Placed} placed
+ * @param {Stroke} stroke
+ */
+function paintLine({ context, scales }, placed, stroke) {
+  const [a, b] = /** @type {[Spot, Spot]} */ (target(placed, scales).spots);
+  context.beginPath();
+  context.moveTo(a.x, a.y);
+  context.lineTo(b.x, b.y);
+  if (placed.shape.feature === "anchor.current") {
+    applyStroke(context, { ...stroke, width: stroke.width + 6, dash: [], alpha: 0.22 });
+    context.stroke();
+  }
+  applyStroke(context, stroke);
+  context.lineJoin = "round";
+  context.lineCap = "round";
+  context.stroke();
+  resetStroke(context);
+}
+
+/**
+ * A pivot: a disc, or a ring for a minor one, and a faint tail to the bar that made it visible.
+ * @param {Paint} paint
+ * @param {Placed} placed
+ * @param {Stroke} stroke
+ * @param {boolean} focus
+ */
+function paintPivot({ context, scales }, placed, stroke, focus) {
+  const spot = /** @type {Spot} */ (target(placed, scales).spots[0]);
+  const minor = placed.shape.feature === "pivot.minor";
+  if (placed.seen !== null && scales.spacing >= SIMPLE_BELOW && (!minor || focus)) {
+    applyStroke(context, { ...stroke, width: 1, dash: [1, 3], alpha: focus ? 0.9 : 0.35 });
+    context.beginPath();
+    context.moveTo(spot.x, spot.y);
+    context.lineTo(scales.x(placed.seen), spot.y);
+    context.stroke();
+  }
+  applyStroke(context, { ...stroke, dash: [] });
+  context.beginPath();
+  context.arc(spot.x, spot.y, (minor ? 2.5 : 4) + (focus ? 1 : 0), 0, 2 * Math.PI);
+  if (minor) context.stroke();
+  else context.fill();
+  resetStroke(context);
+}
+
+/**
+ * @param {Paint} paint
+ * @param {Placed} placed
+ * @param {Stroke} stroke
+ * @param {Palette} palette
+ */
+function paintArrow({ context, scales }, placed, stroke, palette) {
+  const { x, y } = /** @type {Spot} */ (target(placed, scales).spots[0]);
+  const away = placed.shape.up ? 1 : -1;
+  applyStroke(context, stroke);
+  context.beginPath();
+  context.moveTo(x, y - 6 * away);
+  context.lineTo(x - 5, y + 2 * away);
+  context.lineTo(x + 5, y + 2 * away);
+  context.closePath();
+  context.fill();
+  context.font = `600 10px ${palette.font}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText("A", x, y + 9 * away);
+  context.textBaseline = "alphabetic";
+  resetStroke(context);
+}
+
+/**
+ * A hatched band between two bars, with the number of missing ones where there is room.
+ * @param {Paint} paint
+ * @param {Gap} gap
+ * @param {Palette} palette
+ */
+function paintGap({ context, scales, height }, { bar, missing }, palette) {
+  const middle = (scales.x(bar) + scales.x(bar + 1)) / 2;
+  const half = Math.min(6, Math.max(1, scales.spacing / 3));
+  context.save();
+  context.beginPath();
+  context.rect(middle - half, 0, 2 * half, height);
+  context.clip();
+  applyStroke(context, { color: palette.gap, width: 1, dash: [], alpha: 0.55 });
+  context.beginPath();
+  for (let y = -2 * half; y < height; y += 6) {
+    context.moveTo(middle - half, y + 2 * half);
+    context.lineTo(middle + half, y);
+  }
+  context.stroke();
+  context.restore();
+  if (scales.spacing < 8) return;
+  context.fillStyle = palette.muted;
+  context.font = `10px ${palette.font}`;
+  context.textAlign = "center";
+  context.fillText(String(missing), middle, height - 6);
+}

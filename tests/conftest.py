@@ -1,0 +1,14 @@
+"""What the tests of all apps share."""
+
+from collections.abc import Iterator
+
+import pytest
+from channels.layers import channel_layers
+
+
+@pytest.fixture(autouse=True)
+def fresh_channel_layer() -> Iterator[None]:
+    """Give each test a channel layer of its own: queues belong to one event loop."""
+    channel_layers.backends.clear()
+    yield
+    channel_layers.backends.clear()

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { DEFAULT_SERIES, FactorChoice, loadSeries, saveSeries } from "../../../static/tc/app/saved.js";
+
+class Shelf {
+  constructor(values = {}) {
+    this.values = values;
+  }
+  getItem(key) {
+    return this.values[key] ?? null;
+  }
+  setItem(key, text) {
+    this.values[key] = text;
+  }
+}
+
+const entry = (key, default_visible = true) => ({ key, label: key, default_visible });
+const CATALOG = {
+  factors: [
+    { ...entry("pivot"), sub_features: [entry("pivot.major"), entry("pivot.minor", false)] },
+    { ...entry("pen"), sub_features: [entry("pen.confirmed")] },
+  ],
+};
+
+function choice(shelf = new Shelf()) {
+  const made = new FactorChoice(shelf);
+  made.setDefaults(CATALOG);
+  return made;
+}
+
+test("a saved series of any version is opened, and unknown fields stay", () => {
+  const state = { symbol: "X/USDT", timeframe: "5m", sidebarWidth: 12 };
+  const shelf = new Shelf({ "trade-canvas-ui": JSON.stringify({ version: 7, state }) });
+  assert.deepEqual(loadSeries(shelf), { ...DEFAULT_SERIES, symbol: "X/USDT", timeframe: "5m" });
+  saveSeries(shelf, DEFAULT_SERIES);
+  const { version, state: after } = JSON.parse(shelf.values["trade-canvas-ui"]);
+  assert.deepEqual([version, after.sidebarWidth, after.symbol], [7, 12, "BTC/USDT"]);
+});
+
+for (const text of ["{", "null", "[]", '{"state":3}', '{"version":1,"state":null}', '{"state":{"symbol":5}}']) {
+  test(`${text} counts as nothing saved`, () => {
+    assert.deepEqual(loadSeries(new Shelf({ "trade-canvas-ui": text })), DEFAULT_SERIES);
+  });
+}
+
+test("defaults come from the catalogue", () => {
+  assert.deepEqual(choice().hidden(CATALOG), ["pivot.minor"]);
+});
+
+test("a feature shows only with its factor, and brings it along when switched on", () => {
+  const made = choice();
+  made.choose("pivot", false);
+  assert.equal(made.isVisible("pivot.major"), false);
+  made.choose("pivot.minor", true);
+  assert.deepEqual(made.hidden(CATALOG), []);
+});
+
+test("switches are remembered", () => {
+  const shelf = new Shelf();
+  choice(shelf).choose("pen", false);
+  assert.equal(choice(shelf).isVisible("pen.confirmed"), false);
+});

@@ -1,0 +1,146 @@
+"""`manage.py serve` as a program: ready, writable from this machine, and clean to stop."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERIES = "binance:futures:SERVED/USDT:1m"
+CLOSED = "/api/market/ingest/candle_closed"
+
+
+@contextmanager
+def serving(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the server on a free port with a database of its own; it must end with status 0."""
+    environment = os.environ | {
+        "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3",
+        "PYTHONUNBUFFERED": "1",
+        "SECRET_KEY": "of-a-test",
+        "REDIS_URL": "",
+    }
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--port", "0", *flags],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://\S+:(\d+)", line)
+            assert found, line
+            yield process, f"http://127.0.0.1:{found[1]}"
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server that several tests use."""
+    with serving(tmp_path_factory.mktemp("served")) as (_, found):
+        yield found
+
+
+def body(time: int, price: float) -> dict[str, Any]:
+    prices = dict.fromkeys(("open", "high", "low", "close"), price)
+    return {"series_id": SERIES, "candle": {"candle_time": time, "volume": 1.0} | prices}
+
+
+def test_a_candle_from_this_machine_reaches_an_open_socket(address: str) -> None:
+    httpx.post(address + CLOSED, json=body(1700000000, 1)).raise_for_status()
+    with connect(address.replace("http", "ws") + "/ws/market") as watcher:
+        watcher.send(json.dumps({"type": "subscribe", "series_id": SERIES, "since": 1700000000}))
+        httpx.post(address + CLOSED, json=body(1700000060, 44)).raise_for_status()
+
+        frame = watcher.recv(timeout=10)
+
+    assert frame == (
+        f'{{"type":"candle_closed","series_id":"{SERIES}","candle":{{"candle_time":1700000060,'
+        '"open":44.0,"high":44.0,"low":44.0,"close":44.0,"volume":1.0}}'
+    )
+
+
+def test_stopping_tells_the_sockets(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, address):
+        with connect(address.replace("http", "ws") + "/ws/market") as watcher:
+            watcher.send(json.dumps({"type": "subscribe", "series_id": SERIES}))
+            watcher.send(json.dumps({"type": "ping"}))
+            assert "unknown message type" in str(watcher.recv(timeout=10))
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed, match=r"1001.*server_shutdown"):
+                watcher.recv(timeout=10)
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"X-Forwarded-For": "10.0.0.1"}, 401),
+        ({"Host": "chart.example"}, 400),
+        ({"Content-Type": "text/plain"}, 415),
+    ],
+)
+def test_only_a_direct_request_of_this_machine_may_write(
+    headers: dict[str, str], status: int, address: str
+) -> None:
+    answer = httpx.post(
+        address + CLOSED,
+        content=json.dumps(body(1700000000, 1)),
+        headers={"Content-Type": "application/json"} | headers,
+    )
+
+    assert answer.status_code == status
+
+
+def test_a_burst_of_writers_is_served_in_turns(address: str) -> None:
+    async def burst() -> list[int]:
+        bounds = httpx.Limits(max_connections=150)
+        async with httpx.AsyncClient(limits=bounds, timeout=60) as client:
+            sent = [
+                client.post(address + CLOSED, json=body(1700000000 + 60 * n, n + 1))
+                for n in range(150)
+            ]
+            return [answer.status_code for answer in await asyncio.gather(*sent)]
+
+    assert set(asyncio.run(burst())) == {200}
+    stored = httpx.get(address + "/api/market/candles", params={"series_id": SERIES})
+    assert len(stored.json()["candles"]) == 150
+
+
+def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "manage.py", "serve", "--port", port],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr

@@ -1,0 +1,54 @@
+"""All queries of a read see one state of the database, and no read waits for a writer."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import DatabaseError, connections, transaction
+
+from ingest import pipeline
+from ledger.selectors import heads_of
+from market import database, selectors
+from market.store import candles_upsert
+from tests.ledger.reading import SERIES, START, flat
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+
+
+def take_elsewhere(*prices: float, start: int) -> None:
+    """Take candles in by another thread, on connections of its own."""
+
+    def take() -> None:
+        try:
+            pipeline.run_sync({SERIES: flat(*prices, start=start)})
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(take).result(timeout=20)
+
+
+def test_a_read_does_not_see_what_is_committed_meanwhile() -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+
+    with database.reading():
+        assert selectors.head_time(SERIES) == START + 60
+        take_elsewhere(3, start=START + 120)
+        assert selectors.head_time(SERIES) == START + 60
+        assert heads_of(SERIES).overlay == START + 60
+
+    assert selectors.head_time(SERIES) == START + 120
+
+
+def test_a_read_cannot_write() -> None:
+    with pytest.raises(DatabaseError), database.reading(), database.cursor() as cursor:
+        cursor.execute("DELETE FROM candles")
+
+
+def test_a_read_inside_a_write_sees_its_rows() -> None:
+    with transaction.atomic():
+        candles_upsert(SERIES, flat(1))
+        with database.reading():
+            assert selectors.head_time(SERIES) == START
+        transaction.set_rollback(True)
+
+    assert selectors.head_time(SERIES) is None

@@ -1,0 +1,521 @@
+"""/ws/market: what subscribers hear of candles that come while they listen."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+
+import pytest
+from channels.layers import get_channel_layer
+from django.db import OperationalError
+
+from market import groups, hub, subscriptions
+from market.candles import Candle
+from market.groups import Hint, announce
+from market.messages import Subscribe
+from market.series import SeriesId
+from market.sessions import Session
+from market.subscriptions import AnnouncedHead
+from tests.market.factories import OTHER, SERIES, flat, minute
+from tests.market.sockets import connected, kinds, play, store, times
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def hint(*numbers: int, series_id: str = SERIES, generation: int = 0) -> Hint:
+    candles = tuple(flat(minute(number)) for number in numbers)
+    return Hint(series_id, generation, minute(numbers[-1]), candles)
+
+
+def heads(**facts: int) -> hub.HeadReader:
+    """Return a reader that announces the same head for every series."""
+
+    def read(series_ids: Sequence[str]) -> Mapping[str, AnnouncedHead]:
+        return dict.fromkeys(series_ids, AnnouncedHead(facts["time"], facts.get("generation", 0)))
+
+    return read
+
+
+@pytest.fixture
+def lame_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every use of the channel layer fail."""
+
+    async def fail(*_: object) -> None:
+        raise ConnectionError("away")
+
+    for name in ("group_add", "group_discard", "group_send", "receive", "new_channel"):
+        monkeypatch.setattr(get_channel_layer(), name, fail)
+
+
+def test_next_candle_is_sent_as_the_hint_brings_it() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0), supports_batch=True)
+            announce([hint(1)])  # not in the database: it can only come from the hint
+            frame = await socket.hear()
+        assert (frame["type"], times([frame])) == ("candle_closed", [minute(1)])
+
+    play(scenario)
+
+
+def test_several_candles_come_as_a_batch_to_those_who_take_it() -> None:
+    async def scenario() -> None:
+        async with connected() as one, connected() as other:
+            await one.subscribe(since=minute(0), supports_batch=True)
+            await other.subscribe(since=minute(0))
+            announce([hint(1, 2)])
+            assert kinds([await one.hear()]) == ["candles_batch"]
+            assert kinds([await other.hear(), await other.hear()]) == ["candle_closed"] * 2
+
+    play(scenario)
+
+
+def test_candle_that_was_sent_is_not_sent_again() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(1))
+            for number in (1, 0, 2, 2, 1, 3):
+                announce([hint(number)])
+            assert times([await socket.hear(), await socket.hear()]) == [minute(2), minute(3)]
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
+def test_hint_that_jumps_is_completed_from_the_database() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0), supports_batch=True)
+            await store(range(1, 4))
+            announce([hint(3)])
+            frame = await socket.hear()
+        assert (frame["type"], times([frame])) == (
+            "candles_batch",
+            [minute(1), minute(2), minute(3)],
+        )
+
+    play(scenario)
+
+
+def test_hint_with_a_hole_is_completed_from_the_database() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0), supports_batch=True)
+            await store(range(1, 4))
+            announce([hint(1, 3)])
+            assert times([await socket.hear()]) == [minute(1), minute(2), minute(3)]
+
+    play(scenario)
+
+
+def test_hole_in_the_database_is_a_gap() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            await store([1, 4, 5])
+            announce([hint(5)])
+            frames = [await socket.hear() for _ in range(4)]
+        assert kinds(frames) == ["candle_closed", "gap", "candle_closed", "candle_closed"]
+        assert (frames[1]["expected_next_time"], frames[1]["actual_time"]) == (minute(2), minute(4))
+
+    play(scenario)
+
+
+def test_first_candle_of_a_series_needs_no_cursor() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            assert await socket.subscribe() == []
+            await store([7])
+            announce([hint(7)])
+            assert await socket.hear() | {"candle": None} == {
+                "type": "candle_closed",
+                "series_id": SERIES,
+                "candle": None,
+            }
+
+    play(scenario)
+
+
+def test_candle_after_the_announced_head_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub._Registered, "heads", staticmethod(heads(time=minute(1))))
+
+    async def scenario() -> None:
+        await store(range(4))
+        async with connected() as socket:
+            assert times(await socket.subscribe(since=minute(0))) == [minute(1)]
+            hub.current().deliver(Hint(SERIES, 0, minute(1), (flat(minute(2)),)))
+            await hub.current().sweep()
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
+def test_sweep_finds_what_no_hint_told() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            await store(range(1, 3))
+            await hub.current().sweep()
+            assert times([await socket.hear(), await socket.hear()]) == [minute(1), minute(2)]
+
+    play(scenario)
+
+
+def test_sweep_runs_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            await store([1])
+            assert times([await socket.hear()]) == [minute(1)]
+
+    play(scenario)
+
+
+def test_sweep_asks_once_for_all_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def read(series_ids: Sequence[str]) -> Mapping[str, AnnouncedHead]:
+        asked.append(sorted(series_ids))
+        return hub.candle_heads(series_ids)
+
+    async def scenario() -> None:
+        async with connected() as socket, connected() as other:
+            await socket.subscribe(SERIES)
+            await socket.subscribe(OTHER)
+            await other.subscribe(SERIES)
+            monkeypatch.setattr(hub._Registered, "heads", staticmethod(read))
+            await hub.current().sweep()
+        assert asked == [[SERIES, OTHER]]
+
+    play(scenario)
+
+
+def test_changed_generation_is_told_after_the_candles() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            announce([hint(1, generation=1)])
+            assert kinds([await socket.hear(), await socket.hear()]) == ["candle_closed", "system"]
+            announce([hint(2, generation=1)])
+            assert kinds([await socket.hear()]) == ["candle_closed"]
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
+def test_changed_generation_is_found_by_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await store(range(2))
+            await socket.subscribe(since=minute(1))
+            changed = heads(time=minute(1), generation=3)
+            monkeypatch.setattr(hub._Registered, "heads", staticmethod(changed))
+            await hub.current().sweep()
+            await hub.current().sweep()
+            frame = await socket.hear()
+            assert (frame["event"], frame["data"]) == ("factor.rebuild", {"series_id": SERIES})
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
+def test_generation_of_the_subscribe_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub._Registered, "heads", staticmethod(heads(time=minute(0), generation=7)))
+
+    async def scenario() -> None:
+        await store([0])
+        async with connected() as socket:
+            assert kinds(await socket.subscribe()) == ["candle_closed"]
+
+    play(scenario)
+
+
+def test_candles_that_come_during_the_catch_up_are_sent_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hint falls between joining and reading, and the candle is in what was read."""
+
+    async def scenario() -> None:
+        await store(range(2))
+        here = hub.current()
+        read_head = here.head
+
+        async def commit_first(series_id: str) -> AnnouncedHead:
+            await store([2])
+            announce([hint(2)])
+            return await read_head(series_id)
+
+        monkeypatch.setattr(here, "head", commit_first)
+        async with connected() as socket:
+            assert times(await socket.subscribe(since=minute(0))) == [minute(1), minute(2)]
+            announce([hint(3)])
+            assert times([await socket.hear()]) == [minute(3)]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("supports_batch", [True, False])
+def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
+    monkeypatch: pytest.MonkeyPatch, supports_batch: bool
+) -> None:
+    chance = random.Random(7)  # noqa: S311 (a repeatable test)
+    count = 500
+
+    async def scenario() -> None:
+        here = hub.current()
+        deliver = here.deliver
+        monkeypatch.setattr(here, "deliver", lambda h: chance.random() < 0.3 or deliver(h))
+        async with connected() as one, connected() as two:
+            for socket in (one, two):
+                await socket.subscribe(since=minute(0), supports_batch=supports_batch)
+            for number in range(1, count + 1):
+                await store([number])
+                announce([hint(number)])
+            monkeypatch.setattr(here, "deliver", deliver)
+            for socket in (one, two):
+                heard: list[int] = []
+                while len(heard) < count:
+                    frame = await socket.hear()
+                    assert frame["type"] != "gap"
+                    heard += times([frame])
+                assert heard == [minute(number) for number in range(1, count + 1)]
+
+    play(scenario)
+
+
+def test_candles_come_with_the_layer_away(lame_layer: None) -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            for number in range(1, 4):
+                await store([number])
+                announce([hint(number)])
+                await hub.current().sweep()
+                assert times([await socket.hear()]) == [minute(number)]
+
+    play(scenario)
+
+
+def test_layer_is_used_again_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "FIRST_RETRY", 0.01)
+
+    async def scenario() -> None:
+        layer = get_channel_layer()
+        receive = layer.receive
+        failures = iter([ConnectionError("away")] * 3)
+
+        async def fail_first(channel: str) -> object:
+            for failure in failures:
+                raise failure
+            return await receive(channel)
+
+        monkeypatch.setattr(layer, "receive", fail_first)
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            while next(failures, None) or not hub.current()._hears:
+                await asyncio.sleep(0.01)
+            announce([hint(1)])
+            assert times([await socket.hear()]) == [minute(1)]
+
+    play(scenario)
+
+
+def test_message_that_is_no_hint_harms_nobody() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            layer = get_channel_layer()
+            await layer.group_send(groups.group_name(SERIES), {"type": "from.the.future"})
+            announce([hint(1)])
+            assert times([await socket.hear()]) == [minute(1)]
+
+    play(scenario)
+
+
+def test_writer_may_announce_from_any_thread() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0))
+            await asyncio.to_thread(announce, [hint(1)])
+            await asyncio.to_thread(announce, [hint(2)])
+            assert times([await socket.hear(), await socket.hear()]) == [minute(1), minute(2)]
+
+    play(scenario)
+
+
+def test_writer_without_any_subscriber_or_loop_is_not_disturbed() -> None:
+    announce([hint(1)])
+    announce([])
+
+
+def test_writer_is_not_disturbed_by_a_loop_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    groups.use_loop(loop)
+    loop.close()
+    announce([hint(1)])
+    groups.use_loop(None)
+    assert "hints not sent" in caplog.text
+
+
+def test_hints_that_wait_for_a_hanging_layer_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(groups, "MOST_WAITING", 3)
+
+    async def scenario() -> None:
+        groups.use_loop(asyncio.get_running_loop())
+        hanging = asyncio.Event()
+        monkeypatch.setattr(get_channel_layer(), "group_send", lambda *_: hanging.wait())
+        for number in range(5):
+            announce([hint(number)])
+        assert caplog.text.count("hints dropped") == 2
+        hanging.set()
+
+    play(scenario)
+
+
+def test_long_hint_leaves_its_candles_to_the_database() -> None:
+    assert hint(*range(500)).message()["candles"]
+    assert not hint(*range(501)).message()["candles"]
+
+
+def test_hint_survives_the_layer() -> None:
+    assert Hint.from_message(hint(1, 2, generation=4).message()) == hint(1, 2, generation=4)
+
+
+def test_database_that_fails_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        await store(range(3))
+        answers = iter([OperationalError("database is locked")])
+
+        def read(series_ids: Sequence[str]) -> Mapping[str, AnnouncedHead]:
+            for failure in answers:
+                raise failure
+            return hub.candle_heads(series_ids)
+
+        monkeypatch.setattr(hub._Registered, "heads", staticmethod(read))
+        async with connected() as socket:
+            assert await socket.subscribe(since=minute(0), supports_batch=True) == []
+            await hub.current().sweep()
+            frame = await socket.hear()
+            assert (frame["type"], times([frame])) == ("candles_batch", [minute(1), minute(2)])
+
+    play(scenario)
+
+
+def test_news_behind_a_read_that_failed_are_found_by_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        here = hub.current()
+        async with connected() as socket:
+            await socket.subscribe(since=minute(0), supports_batch=True)
+            await store(range(1, 4))
+            page = here.page
+            asked = asyncio.Event()
+
+            async def fail(*_: object) -> None:
+                asked.set()
+                raise OperationalError("database is locked")
+
+            monkeypatch.setattr(here, "page", fail)
+            here.deliver(hint(2))
+            here.deliver(hint(3))
+            await asked.wait()
+            monkeypatch.setattr(here, "page", page)
+            await here.sweep()
+            assert times([await socket.hear()]) == [minute(1), minute(2), minute(3)]
+
+    play(scenario)
+
+
+class SlowReader:
+    """A client that reads nothing until it is let go."""
+
+    def __init__(self) -> None:
+        self.reads = asyncio.Event()
+        self.frames: list[str] = []
+
+    async def send(self, text: str) -> None:
+        await self.reads.wait()
+        self.frames.append(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        raise AssertionError((code, reason))
+
+
+def test_slow_socket_is_bounded_and_loses_nothing() -> None:
+    count = subscriptions.MOST_NEWS * 5
+
+    async def scenario() -> None:
+        here, slow = hub.current(), SlowReader()
+        session = Session(here, slow.send, slow.close)
+        wish = Subscribe(SeriesId.parse(SERIES), minute(0), supports_batch=False)
+        await session.subscribe(wish)
+        sending = asyncio.create_task(session.run())
+        (subscription,) = here._subscriptions[SERIES]
+        async with connected() as quick:
+            await quick.subscribe(since=minute(0))
+            for number in range(1, count + 1):
+                await store([number])
+                here.deliver(hint(number))
+                assert times([await quick.hear()]) == [minute(number)]
+                assert len(subscription.news) <= subscriptions.MOST_NEWS
+            slow.reads.set()
+            while len(slow.frames) < count:
+                await asyncio.sleep(0.01)
+        assert [
+            f'"candle_time":{minute(n + 1)},' in text for n, text in enumerate(slow.frames)
+        ] == [True] * count
+        sending.cancel()
+        await session.leave()
+
+    play(scenario)
+
+
+def test_sockets_that_lack_the_same_share_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    page = hub._page
+
+    def counted(series: SeriesId, since: int | None, up_to: int, batch: bool) -> object:
+        reads.append(since)
+        return page(series, since, up_to, batch)
+
+    async def scenario() -> None:
+        async with connected() as one, connected() as two:
+            for socket in (one, two):
+                await socket.subscribe(since=minute(0))
+            await store([1])
+            monkeypatch.setattr(hub, "_page", counted)
+            await hub.current().sweep()
+            assert times([await one.hear(), await two.hear()]) == [minute(1)] * 2
+        assert reads == [minute(0)]
+
+    play(scenario)
+
+
+def test_shutdown_closes_with_1001() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe()
+            await hub.close()
+            assert await socket.closed() == (1001, "server_shutdown")
+
+    play(scenario)
+
+
+def test_shutdown_takes_no_more_sockets() -> None:
+    async def scenario() -> None:
+        await hub.close()
+        with pytest.raises(AssertionError):
+            async with connected():
+                pass
+
+    play(scenario)
+
+
+def test_candle_is_what_the_hint_carries() -> None:
+    odd = Candle(minute(1), 0.1, 1e-7, 1e16, 5e-324, 0.0)
+    carried = Hint.from_message(Hint(SERIES, 0, minute(1), (odd,)).message())
+    assert repr(carried.candles) == repr((odd,))

@@ -1,0 +1,130 @@
+"""The pages of the user interface, and the texts that their modules show."""
+
+from typing import TypeAlias
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from ledger.selectors import series_with_candles
+
+Text: TypeAlias = Promise | dict[str, Promise]
+
+STATES: dict[str, Text] = {
+    "idle": _("Getting ready…"),
+    "loading": _("Loading candles…"),
+    "backfilling": {
+        "one": _("Filling in history: {n} candle so far…"),
+        "other": _("Filling in history: {n} candles so far…"),
+    },
+    "loading_structures": _("Computing structures…"),
+    "empty": _("No candles for {series} yet. Start ingest, or load history."),
+    "no_series": _("No series here yet. Load history with “manage.py import_candles”."),
+    "lag": {
+        "one": _("Structures are {n} candle behind"),
+        "other": _("Structures are {n} candles behind"),
+    },
+    "behind": _("Structures for {time} are not ready yet."),
+    "rebuild": _("Structures were recomputed ({reason})."),
+    "gap": {
+        "one": _("{n} candle is missing before {time}. Fetching it…"),
+        "other": _("{n} candles are missing before {time}. Fetching them…"),
+    },
+    "bad_series": _("“{series}” is not a series that this server knows."),
+    "failed.candles": _("Could not load candles ({code})."),
+    "failed.structures": _("Could not load structures ({code})."),
+    "failed.catalog": _("Could not load the list of factors."),
+    "no_answer": _("no answer"),
+}
+CONNECTION: dict[str, Text] = {
+    "ws.connecting": _("Connecting"),
+    "ws.open": _("Connected"),
+    "ws.stale": _("No answer"),
+    "ws.reconnecting": _("Reconnecting"),
+    "ws.closed": _("Disconnected"),
+    "reconnecting": _("Connection lost. Trying again in {s} s (try {attempt})."),
+    "resumed": {
+        "one": _("Connected again. {n} candle caught up."),
+        "other": _("Connected again. {n} candles caught up."),
+    },
+    "offline": _("You are offline. Showing the last data from {time}."),
+    "refused": _("The server ended the connection: {reason}."),
+}
+STRUCTURES: dict[str, Text] = {
+    "feature.pivot": _("Pivots"),
+    "feature.pivot.major": _("Major"),
+    "feature.pivot.minor": _("Minor"),
+    "feature.pen": _("Pens"),
+    "feature.pen.confirmed": _("Confirmed"),
+    "feature.pen.extending": _("Extending"),
+    "feature.pen.candidate": _("Candidate"),
+    "feature.zhongshu": _("Zhongshu"),
+    "feature.zhongshu.alive": _("Alive"),
+    "feature.zhongshu.dead": _("Dead"),
+    "feature.anchor": _("Anchors"),
+    "feature.anchor.current": _("Current"),
+    "feature.anchor.history": _("History"),
+    "feature.anchor.switch": _("Switches"),
+    "features_of": _("Features of {factor}"),
+    "shape.pivot.major": _("Major pivot"),
+    "shape.pivot.minor": _("Minor pivot"),
+    "shape.pen.confirmed": _("Confirmed pen"),
+    "shape.pen.extending": _("Extending pen"),
+    "shape.pen.candidate": _("Candidate pen"),
+    "shape.zhongshu.alive": _("Alive zhongshu"),
+    "shape.zhongshu.dead": _("Dead zhongshu"),
+    "shape.anchor.current": _("Current anchor"),
+    "shape.anchor.history": _("Former anchor"),
+    "shape.anchor.switch": _("Anchor switch"),
+    "reason.strong_pen": _("a stronger pen"),
+    "reason.zhongshu_entry": _("entry into a zhongshu"),
+}
+CARD: dict[str, Text] = {
+    "card.time": _("Time"),
+    "card.price": _("Price"),
+    "card.prices": _("Prices"),
+    "card.from": _("From"),
+    "card.to": _("To"),
+    "card.zg": _("Upper edge (ZG)"),
+    "card.zd": _("Lower edge (ZD)"),
+    "card.entry": _("Entry"),
+    "card.reason": _("Reason"),
+    "card.visible": _("Visible since"),
+    "card.provisional": _("not settled, may still change"),
+    "card.delay": {
+        "one": _("{n} candle later"),
+        "other": _("{n} candles later"),
+    },
+    "card.copy": _("Copy JSON"),
+    "card.copied": _("Copied"),
+    "up": _("upward"),
+    "down": _("downward"),
+    "unknown": _("unknown"),
+}
+CHART: dict[str, Text] = {
+    "chart_label": _("{symbol} {timeframe} candle chart"),
+    "open": _("O"),
+    "high": _("H"),
+    "low": _("L"),
+    "close": _("C"),
+    "volume": _("Vol"),
+    "bar_of": _("candle {i} of {count}"),
+    "dismiss": _("Dismiss"),
+}
+TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Lead to the chart."""
+    return redirect("live")
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    """Show the live chart; its modules load everything else."""
+    return render(request, "live.html", {"texts": TEXTS, "known_series": series_with_candles()})
+
+
+def about(request: HttpRequest) -> HttpResponse:
+    """Say what this is, and whose work it shows."""
+    return render(request, "about.html")

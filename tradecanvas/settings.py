@@ -1,0 +1,177 @@
+"""Every setting of the project, read once from the environment.
+
+Names that start with `TRADE_CANVAS_` are the same here and in the environment; `.env.example`
+describes those that a user may want to change. `DATABASE_URL` and `REDIS_URL` choose the services.
+"""
+
+import logging
+import mimetypes
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
+from psycopg import IsolationLevel
+
+from tradecanvas import env
+
+django_stubs_ext.monkeypatch()
+mimetypes.add_type("text/javascript", ".js", strict=True)
+mimetypes.add_type("text/javascript", ".mjs", strict=True)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+TESTING = "pytest" in sys.modules
+if not TESTING and (BASE_DIR / ".env").exists():
+    environ.Env.read_env(str(BASE_DIR / ".env"))
+
+DEBUG = env.flag("DEBUG")
+SECRET_KEY = env.text("SECRET_KEY", "only-for-tests" if TESTING else "")
+if not SECRET_KEY:
+    # Good until the process ends, and sessions with it; `./dev run` writes a lasting one.
+    SECRET_KEY = os.urandom(32).hex()
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "market",
+    "factors",
+    "ledger",
+    "ingest",
+    "tradecanvas",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "market.cors.CorsMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "tradecanvas.turns.take_turns",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "tradecanvas.urls"
+ASGI_APPLICATION = "tradecanvas.asgi.application"
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-65536;"
+    "PRAGMA temp_store=MEMORY;"
+)
+
+
+def databases(url: str) -> dict[str, dict[str, Any]]:
+    """Return the two connections to one database: `default` writes, `reader` sees one state."""
+    config: dict[str, Any] = environ.Env.db_url_config(url)
+    mirror = {"TEST": {"MIRROR": "default"}}
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        test = {
+            "TEST": {"NAME": Path(tempfile.gettempdir()) / f"tradecanvas-{os.getpid()}.sqlite3"}
+        }
+        shared = {"timeout": 10, "init_command": SQLITE_PRAGMAS}
+        reader = {"timeout": 10, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=1;"}
+        return {
+            "default": config | {"OPTIONS": {"transaction_mode": "IMMEDIATE"} | shared} | test,
+            "reader": config | {"OPTIONS": {"transaction_mode": "DEFERRED"} | reader} | mirror,
+        }
+    if config["ENGINE"] == "django.db.backends.postgresql":
+        options = config.get("OPTIONS", {})
+        one_state = options | {
+            "isolation_level": IsolationLevel.REPEATABLE_READ,
+            "options": "-c default_transaction_read_only=on",
+        }
+        return {"default": config, "reader": config | {"OPTIONS": one_state} | mirror}
+    raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:/// or postgres://")
+
+
+DATABASES = databases(env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/db.sqlite3"))
+
+REDIS_URL = env.text("REDIS_URL")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        # Longer than the layer itself waits for a message, so that silence is not an error.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 15}], "capacity": 1000},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", gettext_lazy("English")), ("zh-hans", gettext_lazy("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+CHART_LIBRARY_DIR = BASE_DIR / "node_modules" / "lightweight-charts" / "dist"
+STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("lightweight-charts", CHART_LIBRARY_DIR)]
+SERVESTATIC_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["market.http.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["market.http.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "market.http.AlwaysJSON",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["market.access.SessionUser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "EXCEPTION_HANDLER": "tradecanvas.errors.answer",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+}
+logging.captureWarnings(capture=True)
+
+TRADE_CANVAS_ENABLE_DEV_API = env.flag("TRADE_CANVAS_ENABLE_DEV_API")
+TRADE_CANVAS_ENABLE_FACTOR_INGEST = env.flag("TRADE_CANVAS_ENABLE_FACTOR_INGEST", default=True)
+TRADE_CANVAS_ENABLE_OVERLAY_INGEST = env.flag("TRADE_CANVAS_ENABLE_OVERLAY_INGEST", default=True)
+TRADE_CANVAS_PIVOT_WINDOW_MAJOR = env.integer("TRADE_CANVAS_PIVOT_WINDOW_MAJOR", 50, minimum=1)
+TRADE_CANVAS_PIVOT_WINDOW_MINOR = env.integer("TRADE_CANVAS_PIVOT_WINDOW_MINOR", 5, minimum=1)
+TRADE_CANVAS_OVERLAY_WINDOW_CANDLES = env.integer(
+    "TRADE_CANVAS_OVERLAY_WINDOW_CANDLES", 2000, minimum=100
+)
+TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT = env.integer(
+    "TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT", 5000, minimum=100
+)
+TRADE_CANVAS_BLOCKING_WORKERS = env.integer("TRADE_CANVAS_BLOCKING_WORKERS", 8, minimum=1)
+TRADE_CANVAS_WHITELIST_PATH = Path(
+    env.text("TRADE_CANVAS_WHITELIST_PATH", str(BASE_DIR / "config" / "market_whitelist.json"))
+)
+TRADE_CANVAS_CORS_ORIGINS = env.names("TRADE_CANVAS_CORS_ORIGINS")

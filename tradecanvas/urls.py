@@ -1,0 +1,24 @@
+"""The HTTP routes of all apps. No path of the API ends in a slash."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from tradecanvas import pages
+
+admin.site.site_header = admin.site.site_title = "trade_canvas"
+
+handler400 = "tradecanvas.errors.bad_request"
+handler404 = "tradecanvas.errors.not_found"
+handler500 = "tradecanvas.errors.server_error"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", pages.home, name="home"),
+    path("live", pages.live, name="live"),
+    path("about", pages.about, name="about"),
+    path("", include("market.urls")),
+    path("", include("factors.urls")),
+    path("", include("ledger.urls")),
+    path("", include("ingest.urls")),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+]
