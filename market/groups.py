@@ -56,6 +56,7 @@ class _Outlet:
 
     loop: asyncio.AbstractEventLoop | None = None
     room = threading.BoundedSemaphore(MOST_WAITING)
+    turn = asyncio.Lock()
 
 
 def use_loop(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -64,7 +65,8 @@ def use_loop(loop: asyncio.AbstractEventLoop | None) -> None:
     The hub of a web process says so itself; a process without one that announces much, such as
     the supervisor's, says so when its loop starts.
     """
-    _Outlet.loop, _Outlet.room = loop, threading.BoundedSemaphore(MOST_WAITING)
+    _Outlet.loop, _Outlet.turn = loop, asyncio.Lock()
+    _Outlet.room = threading.BoundedSemaphore(MOST_WAITING)
 
 
 def group_name(series_id: str) -> str:
@@ -85,7 +87,7 @@ def announce(hints: Iterable[Hint]) -> None:
         if _Outlet.loop is not None:
             _hand_over(news, _Outlet.loop)
         elif not isinstance(get_channel_layer(), InMemoryChannelLayer):
-            async_to_sync(_send)(news)
+            async_to_sync(_send)(news, asyncio.Lock())
     except Exception as error:  # noqa: BLE001 (a hint may be lost; a commit that stands must not fail)
         logger.warning("hints not sent, %s series, %r", len(news), error)
 
@@ -96,7 +98,7 @@ def _hand_over(news: list[Hint], loop: asyncio.AbstractEventLoop) -> None:
     if not room.acquire(blocking=False):
         logger.warning("hints dropped, the channel layer is slow, %s series", len(news))
         return
-    sending = _send(news)
+    sending = _send(news, _Outlet.turn)
     try:
         future = asyncio.run_coroutine_threadsafe(sending, loop)
     except RuntimeError:
@@ -106,10 +108,11 @@ def _hand_over(news: list[Hint], loop: asyncio.AbstractEventLoop) -> None:
     future.add_done_callback(lambda _: room.release())
 
 
-async def _send(news: list[Hint]) -> None:
+async def _send(news: list[Hint], turn: asyncio.Lock) -> None:
+    """Send hints in the order in which they were announced."""
     layer = get_channel_layer()
     try:
-        async with asyncio.timeout(LAYER_PATIENCE):
+        async with asyncio.timeout(LAYER_PATIENCE), turn:
             for hint in news:
                 await layer.group_send(group_name(hint.series_id), hint.message())
     except Exception as error:  # noqa: BLE001 (whatever the layer raises, the sweep heals it)

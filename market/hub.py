@@ -32,6 +32,7 @@ REJOIN_SECONDS = 3600.0
 FIRST_RETRY, LAST_RETRY = 0.5, 30.0
 LAYER_PATIENCE = 5.0
 CLOSE_PATIENCE = 5.0
+CANCEL_SECONDS = 0.1
 
 NO_HEAD = AnnouncedHead(None, 0)
 HeadReader = Callable[[Sequence[str]], Mapping[str, AnnouncedHead]]
@@ -85,14 +86,13 @@ class Hub:
         self.is_closed = True
         self._hears = False
         groups.use_loop(None)
-        for task in self._tasks:
-            task.cancel()
         closing = [socket.close(1001, "server_shutdown") for socket in self.sockets]
-        gone = asyncio.gather(*self._tasks, *closing, self._leave_all(), return_exceptions=True)
-        try:
-            await asyncio.wait_for(gone, CLOSE_PATIENCE)
-        except TimeoutError:
+        ends = [*map(_end, self._tasks), *closing, self._leave_all()]
+        gone = asyncio.gather(*ends, return_exceptions=True)
+        _, late = await asyncio.wait([gone], timeout=CLOSE_PATIENCE)
+        if late:
             logger.warning("sockets not closed in time, %s left", len(self.sockets))
+            await _end(gone)
         self._readers.shutdown(wait=False)
 
     async def join(self, subscription: Subscription) -> None:
@@ -248,6 +248,13 @@ def current() -> Hub:
 async def close() -> None:
     """Close all sockets of this process with 1001 `server_shutdown`, and take no more."""
     await current().close()
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task until it ends: on Python 3.11 `wait_for` in a library may swallow a cancel."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
 
 
 def _page(series: SeriesId, since: int | None, up_to: int, batch: bool) -> Run | None:

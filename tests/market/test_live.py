@@ -46,6 +46,31 @@ def lame_layer(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(get_channel_layer(), name, fail)
 
 
+def test_closing_ends_a_listener_whose_layer_swallows_cancels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    swallowed = []
+
+    async def receive(_: str) -> None:
+        while len(swallowed) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.append(True)
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        monkeypatch.setattr(get_channel_layer(), "receive", receive)
+        hub.current()
+        await asyncio.sleep(0)  # the listener begins
+        closing = asyncio.ensure_future(hub.close())
+        done, _ = await asyncio.wait([closing], timeout=hub.CLOSE_PATIENCE * 2)
+        assert done
+        assert len(swallowed) == 2
+
+    play(scenario)
+
+
 def test_next_candle_is_sent_as_the_hint_brings_it() -> None:
     async def scenario() -> None:
         async with connected() as socket:
