@@ -49,7 +49,7 @@ def lame_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_closing_ends_a_listener_whose_layer_swallows_cancels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    swallowed = []
+    swallowed: list[bool] = []
 
     async def receive(_: str) -> None:
         while len(swallowed) < 2:
