@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from factors.engine.run import Checkpoint
+from factors.engine.runner import Checkpoint
 from factors.engine.types import StoredEvent
 from market import database, selectors
 from market.candles import Candles
@@ -11,15 +11,18 @@ from market.candles import Candles
 def checkpoint_before(series_id: str, at_time: int) -> Checkpoint | None:
     """Return the newest checkpoint at or before a time; its heads are left empty."""
     rows = database.rows(
-        "SELECT factor_name, state, digest, ordinal, candle_time FROM factor_head_snapshots "
-        "WHERE series_id = %s AND candle_time = (SELECT max(candle_time) "
-        "FROM factor_head_snapshots WHERE series_id = %s AND candle_time <= %s)",
+        "SELECT factor_name, state, state_version, digest, ordinal, candle_time "
+        "FROM factor_head_snapshots WHERE series_id = %s AND candle_time = ("
+        "SELECT max(candle_time) FROM factor_head_snapshots "
+        "WHERE series_id = %s AND candle_time <= %s)",
         [series_id, series_id, at_time],
     )
     if not rows:
         return None
     states = {name: bytes(state) for name, state, *_ in rows}
-    return Checkpoint(rows[0][3], rows[0][4], states, {}, bytes(rows[0][2]))
+    versions = {name: version for name, _, version, *_ in rows}
+    *_, digest, ordinal, candle_time = rows[0]
+    return Checkpoint(ordinal, candle_time, states, versions, {}, bytes(digest))
 
 
 def stored_candles(

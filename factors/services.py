@@ -1,5 +1,6 @@
 """Advance the factors of a series in memory, and write what they found."""
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,13 +9,19 @@ from functools import lru_cache
 import orjson
 from django.conf import settings
 
-from factors.engine import run
-from factors.engine.run import Advance, Checkpoint, Rules, Standing
-from factors.engine.types import FactorEvent
+from factors.engine import kernel, runner
+from factors.engine.rules import Rules, by_factor, make_rules
+from factors.engine.runner import Advance, Checkpoint, Standing
+from factors.engine.types import FactorEvent, Number
 from factors.selectors import checkpoint_before, stored_candles
 from market import database
+from market.candles import Candles
 from market.series import SeriesId
 
+logger = logging.getLogger(__name__)
+
+# Loading the compiled rules takes as long as running so many candles plain.
+WORTH_WARMING = 200_000
 EVENT_COLUMNS = {
     "series_id": "text",
     "factor_name": "text",
@@ -62,19 +69,51 @@ class Found:
 
 def current_rules() -> Rules:
     """Return the factors and parameters that the settings ask for."""
+    windows = (
+        ("pivot.window_major", settings.TRADE_CANVAS_PIVOT_WINDOW_MAJOR),
+        ("pivot.window_minor", settings.TRADE_CANVAS_PIVOT_WINDOW_MINOR),
+    )
     return _rules(
-        settings.TRADE_CANVAS_PIVOT_WINDOW_MAJOR, settings.TRADE_CANVAS_PIVOT_WINDOW_MINOR
+        (*windows, *settings.TRADE_CANVAS_FACTOR_PARAMS.items()),
+        tuple(settings.TRADE_CANVAS_EXTRA_FACTORS),
+        settings.TRADE_CANVAS_FACTOR_LOGIC_VERSION,
     )
 
 
 @lru_cache(maxsize=16)
-def _rules(major: int, minor: int) -> Rules:
-    return run.make_rules({"pivot": {"window_major": major, "window_minor": minor}})
+def _rules(params: tuple[tuple[str, Number], ...], extra: tuple[str, ...], version: str) -> Rules:
+    return make_rules(by_factor(dict(params)), extra, version)
 
 
 def current_fingerprint() -> str:
     """Return the fingerprint of `current_rules`."""
     return current_rules().fingerprint
+
+
+def is_current(fingerprint: str) -> bool:
+    """Say whether what these rules found may stand; an empty fingerprint found nothing yet."""
+    rebuilds = settings.TRADE_CANVAS_ENABLE_FACTOR_FINGERPRINT_REBUILD
+    return not rebuilds or fingerprint in {"", current_fingerprint()}
+
+
+def engine_warm() -> bool:
+    """Compile the rules that the settings ask for; until then, they run plain.
+
+    Takes seconds the first time, later about one. Returns False where they stay plain.
+    """
+    rules = current_rules()
+    candle = Candles.from_rows([(1, 1.0, 1.0, 1.0, 1.0, 1.0)])
+    began = time.perf_counter()
+    is_warm = kernel.warm(lambda: runner.step(rules, runner.start(rules, ""), candle, 60))
+    if is_warm:
+        logger.info("engine.warm %.1f s", time.perf_counter() - began)
+    return is_warm
+
+
+def engine_warm_for(candles: int) -> None:
+    """Warm the engine first where so many candles are worth it."""
+    if candles >= WORTH_WARMING:
+        engine_warm()
 
 
 def series_compute(
@@ -88,7 +127,7 @@ def series_compute(
     series_id = str(series)
     reach = factor_head if restart is None else restart - 1
     resumed = None if reach is None else checkpoint_before(series_id, reach)
-    standing = run.resume(rules, resumed) if resumed else run.start(rules, series_id)
+    standing = runner.resume(rules, resumed) if resumed else runner.start(rules, series_id)
     after = resumed.candle_time if resumed else None
     advance = step_to(rules, standing, series, after, candle_head)
     return Found(series_id, rules, resumed, restart is not None, advance)
@@ -98,9 +137,9 @@ def step_to(
     rules: Rules, standing: Standing, series: SeriesId, after: int | None, to_time: int
 ) -> Advance:
     """Take the stored candles later than `after` (None: all) up to `to_time` into `standing`."""
-    lookback = standing.count - run.reads_from(rules, standing)
+    lookback = standing.count - runner.reads_from(rules, standing)
     candles = stored_candles(str(series), after, lookback, to_time, standing.count)
-    return run.advance(rules, standing, candles, series.seconds)
+    return runner.advance(rules, standing, candles, series.seconds)
 
 
 def found_write(runs: Sequence[Found]) -> None:
@@ -132,7 +171,11 @@ def _forget(found: Found) -> None:
         for table in ("factor_events", "factor_head_snapshots"):
             sql = f"DELETE FROM {table} WHERE series_id = %s AND candle_time > %s"  # noqa: S608
             database.execute(sql, [found.series_id, found.resumed_time])
-    if found.resumed and found.advance.checkpoints and found.resumed.ordinal % run.CHECKPOINT_EVERY:
+    if (
+        found.resumed
+        and found.advance.checkpoints
+        and found.resumed.ordinal % runner.CHECKPOINT_EVERY
+    ):
         database.execute(
             "DELETE FROM factor_head_snapshots WHERE series_id = %s AND candle_time = %s",
             [found.series_id, found.resumed.candle_time],
@@ -142,8 +185,8 @@ def _forget(found: Found) -> None:
 def _kept(found: Found) -> Iterable[Checkpoint]:
     """Return the checkpoints to store: every 512th, and the last."""
     last = found.advance.checkpoints[-1:]
-    yield from (c for c in found.advance.checkpoints if c.ordinal % run.CHECKPOINT_EVERY == 0)
-    yield from (c for c in last if c.ordinal % run.CHECKPOINT_EVERY)
+    yield from (c for c in found.advance.checkpoints if c.ordinal % runner.CHECKPOINT_EVERY == 0)
+    yield from (c for c in last if c.ordinal % runner.CHECKPOINT_EVERY)
 
 
 def _event_row(found: Found, event: FactorEvent, now: int) -> tuple[object, ...]:

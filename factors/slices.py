@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from factors.engine import run
-from factors.engine.run import Rules, Standing
+from factors.engine import runner
+from factors.engine.rules import Rules
+from factors.engine.runner import Standing
 from factors.engine.types import Json, StoredEvent, View
 from factors.selectors import checkpoint_before, events_between, first_event_time
 from factors.services import current_rules, step_to
@@ -69,7 +70,7 @@ def standing_at(rules: Rules, series: SeriesId, aligned: int) -> Standing:
     checkpoint = checkpoint_before(str(series), aligned)
     if checkpoint is None:
         raise MissingCheckpointError(f"{series}: no checkpoint at or before {aligned}")
-    standing = run.resume(rules, checkpoint)
+    standing = runner.resume(rules, checkpoint)
     step_to(rules, standing, series, checkpoint.candle_time, aligned)
     return standing
 

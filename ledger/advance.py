@@ -180,10 +180,7 @@ def _compute(work: Work) -> None:
 
 def _restart(head: LedgerHead) -> int | None:
     """Return the time from which all is computed again, or None."""
-    known = head.rules_fingerprint
-    if known and known != services.current_fingerprint():
-        return 0
-    return head.dirty_from
+    return head.dirty_from if services.is_current(head.rules_fingerprint) else 0
 
 
 def _find(work: Work, restart: int | None) -> None:

@@ -6,7 +6,7 @@ import orjson
 from django.conf import settings
 from django.db.models import F
 
-from factors.services import current_fingerprint
+from factors.services import current_fingerprint, is_current
 from ledger.alignment import Heads
 from ledger.models import LedgerHead
 from ledger.overlay.render import Drawn
@@ -25,7 +25,7 @@ def heads_of(series_id: str) -> Heads:
         overlay=row.overlay_head,
         dirty_from=row.dirty_from,
         generation=row.generation,
-        is_current=row.rules_fingerprint in {"", current_fingerprint()},
+        is_current=is_current(row.rules_fingerprint),
     )
 
 
@@ -36,7 +36,7 @@ def announced_head(head: LedgerHead) -> int | None:
     """
     if not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
         return head.candle_head
-    if head.dirty_from is not None or head.rules_fingerprint not in {"", current_fingerprint()}:
+    if head.dirty_from is not None or not is_current(head.rules_fingerprint):
         return None
     if not settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
         return head.factor_head
@@ -60,11 +60,9 @@ def series_behind() -> list[str]:
     heads = LedgerHead.objects.filter(candle_head__isnull=False)
     if not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
         return []
-    sound = heads.filter(
-        factor_head=F("candle_head"),
-        dirty_from__isnull=True,
-        rules_fingerprint=current_fingerprint(),
-    )
+    sound = heads.filter(factor_head=F("candle_head"), dirty_from__isnull=True)
+    if settings.TRADE_CANVAS_ENABLE_FACTOR_FINGERPRINT_REBUILD:
+        sound = sound.filter(rules_fingerprint=current_fingerprint())
     if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
         sound = sound.filter(overlay_head=F("candle_head"))
     behind = heads.exclude(pk__in=sound.values("pk"))

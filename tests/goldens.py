@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ingest.candle_file import read_candles
+from market.candle_file import read_candles
 from market.candles import Candles
 
 TESTS = Path(__file__).parent

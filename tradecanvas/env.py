@@ -5,6 +5,7 @@ a number under its minimum is raised to it, with a warning.
 """
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 
@@ -41,6 +42,35 @@ def integer(name: str, default: int, *, minimum: int) -> int:
     if value < minimum:
         logger.warning("%s is %s, raised to its minimum %s", name, value, minimum)
     return max(value, minimum)
+
+
+def number(raw: str) -> int | float:
+    """Return a number; one without a point or exponent is whole. Raises `ValueError`.
+
+    >>> number("5"), number("0.5")
+    (5, 0.5)
+    """
+    try:
+        return int(raw)
+    except ValueError:
+        value = float(raw)
+    if not math.isfinite(value):
+        raise ValueError(raw)
+    return value
+
+
+def numbers(name: str) -> dict[str, int | float]:
+    """Return numbers by name from a list such as `pivot.window_major=30,gap.least=0.5`."""
+    found = {}
+    for item in names(name):
+        key, _, raw = item.partition("=")
+        try:
+            found[key.strip()] = number(raw)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} must list name=number, was {item!r} in it"
+            ) from None
+    return found
 
 
 def names(name: str, default: Sequence[str] = ()) -> list[str]:

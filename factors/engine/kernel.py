@@ -1,21 +1,168 @@
-"""How a rule's loop is called. Imports no framework.
+"""How a rule's loop is called: as plain Python, or compiled by numba once it is warm.
 
-A kernel is the loop of a rule over candles, written in the subset of Python that a compiler for
-numbers takes: states and rows are records read by name, columns are arrays. Here it runs as plain
-Python, where records are dicts and columns are lists, because indexing those is several times
-faster than indexing numpy arrays one item at a time.
+A kernel is the loop of a rule over candles, written in the subset of Python that numba compiles:
+states and rows are records read by name, columns are arrays, and it calls only functions of its
+own module. There is one source for both ways, so they cannot differ in what they say.
+
+Plain: records are dicts and columns are lists, because indexing those is several times faster than
+indexing numpy arrays one item at a time. Compiled: machine code, kept on disk between processes.
+`warm` compiles; until it is done, and where numba is missing, kernels run plain. Imports no
+framework.
 """
 
-from collections.abc import Callable
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine.types import State
+logger = logging.getLogger(__name__)
+
+Kernel = Callable[..., tuple[int, ...]]
+Table = NDArray[np.void]
 
 
-class Rows(list[dict[str, Any]]):
+class _Mode(threading.local):
+    """How kernels run in one thread, where that is not the usual way."""
+
+    plain = False
+    compiling = False
+
+
+_mode = _Mode()
+_compiling = threading.Lock()
+_loops: list["Loop"] = []
+
+
+class Loop:
+    """A kernel and the kinds of rows that it writes, one table after the other."""
+
+    def __init__(self, kernel: Kernel, *outputs: np.dtype[np.void]) -> None:
+        self.kernel = kernel
+        self.outputs = outputs
+        self._nothing = [np.empty(0, dtype) for dtype in outputs]
+        self._compiled: Kernel | None = None
+        self._fresh: Kernel | None = None
+        _loops.append(self)
+
+    def __call__(self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]) -> list[Table]:
+        """Run `kernel(state, *inputs, *tables)`; change `state`, return one table per output.
+
+        Columns, structured arrays and plain numbers are inputs; `most` says how many rows each
+        table can get at most. The kernel returns how many rows it wrote into each.
+        """
+        if self._compiled is None or _mode.plain or _mode.compiling:
+            return self._call_otherwise(state, inputs, most)
+        return self._call_compiled(self._compiled, state, inputs, most)
+
+    def _call_compiled(
+        self, kernel: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    ) -> list[Table]:
+        tables = [
+            np.empty(rows, nothing.dtype) if rows else nothing
+            for rows, nothing in zip(most, self._nothing)  # noqa: B905 (a step is microseconds)
+        ]
+        counts = kernel(state[0], *inputs, *tables)
+        for place, count in enumerate(counts):
+            tables[place] = tables[place][:count] if count else self._nothing[place]
+        return tables
+
+    def _call_otherwise(
+        self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    ) -> list[Table]:
+        if not _mode.compiling:
+            return _call_plain(self.kernel, state, inputs, self.outputs)
+        if self._fresh is None:
+            self._fresh = self._compiled or _compile(self.kernel)
+        return self._call_compiled(self._fresh, state, inputs, most)
+
+    def _publish(self) -> None:
+        self._compiled, self._fresh = self._fresh or self._compiled, None
+
+
+def warm(run: Callable[[], object]) -> bool:
+    """Compile every kernel that `run` calls, and use the compiled ones from then on.
+
+    Other threads go on meanwhile. Returns False where numba is missing or cannot be used; kernels
+    then stay plain.
+    """
+    with _compiling:
+        _mode.compiling = True
+        try:
+            run()
+        except ImportError as error:
+            logger.info("engine.plain numba is not installed, %s", error)
+            return False
+        except Exception:  # whatever a compiler raises, the plain way gives the same
+            logger.exception("engine.plain kernels could not be compiled")
+            return False
+        finally:
+            _mode.compiling = False
+        for loop in _loops:
+            loop._publish()
+    return True
+
+
+@contextmanager
+def plain_only() -> Iterator[None]:
+    """Run kernels plain inside the block, in this thread, warm or not."""
+    before, _mode.plain = _mode.plain, True
+    try:
+        yield
+    finally:
+        _mode.plain = before
+
+
+def _compile(kernel: Kernel) -> Kernel:
+    """Return the kernel as numba's, with those functions of its module that it calls."""
+    use_cache_directory()
+    from numba import njit  # slow to import, and not installed everywhere
+
+    done: dict[str, Any] = {}
+
+    def compiled(function: FunctionType) -> Any:
+        names = dict(function.__globals__)
+        for name in function.__code__.co_names:
+            called = names.get(name)
+            if isinstance(called, FunctionType) and called.__module__ == function.__module__:
+                if name not in done:
+                    done[name] = compiled(called)
+                names[name] = done[name]
+        copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+        copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+        return njit(cache=True, nogil=True)(copy)
+
+    assert isinstance(kernel, FunctionType)
+    ticks: Kernel = compiled(kernel)
+    return ticks
+
+
+def use_cache_directory() -> None:
+    """Let numba keep machine code in a directory that only this user can write.
+
+    Its cache is loaded as code. Without such a directory it is made anew for each process.
+    """
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = base / "trade_canvas" / "kernels"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(directory)
+    except OSError:
+        directory = Path(tempfile.mkdtemp(prefix="trade_canvas-kernels-"))
+    os.environ["NUMBA_CACHE_DIR"] = str(directory)
+
+
+class _Rows(list[dict[str, Any]]):
     """Rows that a kernel writes; the row after the last appears when it is asked for."""
 
     def __getitem__(self, index: Any) -> Any:
@@ -24,20 +171,12 @@ class Rows(list[dict[str, Any]]):
         return super().__getitem__(index)
 
 
-def call(
-    kernel: Callable[..., tuple[int, ...]],
-    state: State,
-    inputs: tuple[Any, ...],
-    outputs: tuple[np.dtype[np.void], ...],
-) -> list[NDArray[np.void]]:
-    """Run `kernel(state, *inputs, *outputs)`; change `state`, return one array for each output.
-
-    Columns, structured arrays and plain numbers are inputs. The kernel returns how many rows it
-    wrote into each output.
-    """
+def _call_plain(
+    kernel: Kernel, state: Table, inputs: tuple[Any, ...], outputs: tuple[np.dtype[np.void], ...]
+) -> list[Table]:
     record = {name: state[name][0].tolist() for name in state.dtype.names or ()}
-    tables = [Rows() for _ in outputs]
-    counts = kernel(record, *(plain(value) for value in inputs), *tables)
+    tables = [_Rows() for _ in outputs]
+    counts = kernel(record, *(_plain(value) for value in inputs), *tables)
     for name, value in record.items():
         state[name][0] = value
     return [
@@ -46,7 +185,7 @@ def call(
     ]
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return a column as a list, a structured array as a list of dicts, a number as it is."""
     if not isinstance(value, np.ndarray):
         return value

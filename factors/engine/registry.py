@@ -1,11 +1,13 @@
 """Which factors exist, and in which order they run. Imports no framework."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import import_module
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
 from factors.engine.types import Factor
 
+ENTRY_POINTS = "trade_canvas.factors"
 _factors: dict[str, Factor] = {}
 
 
@@ -19,22 +21,42 @@ def register(factor: type[Factor]) -> type[Factor]:
     if not name:
         raise FactorGraphError("empty_factor_name")
     known = _factors.get(name)
-    if known and type(known).__qualname__ != factor.__qualname__:
+    if known and (type(known).__module__, type(known).__qualname__) != (
+        factor.__module__,
+        factor.__qualname__,
+    ):
         raise FactorGraphError(f"duplicate_factor:{name}")
     _factors[name] = factor()
     return factor
 
 
 def load() -> None:
-    """Import every module of `factors.engine.plugins`; each registers itself."""
+    """Import the modules of `factors.engine.plugins` and of installed packages.
+
+    Each registers itself. A package names its module by an entry point of the group
+    `trade_canvas.factors`.
+    """
     package = import_module("factors.engine.plugins")
     for module in iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
+    for entry_point in sorted(entry_points(group=ENTRY_POINTS)):
+        entry_point.load()
 
 
-def ordered() -> list[Factor]:
-    """Return the known factors, each after those it needs; equals go by name."""
+def known() -> list[Factor]:
+    """Return every registered factor, on by default or not, each after those it needs."""
     return sort(_factors.values())
+
+
+def ordered(extra: Collection[str] = ()) -> list[Factor]:
+    """Return the factors that are on by default and the `extra` ones, in the order of their needs.
+
+    Equals go by name. Raises `FactorGraphError` for an extra one that is not known.
+    """
+    unknown = sorted(set(extra) - set(_factors))
+    if unknown:
+        raise FactorGraphError(f"missing_factor:{unknown[0]}")
+    return sort(f for f in _factors.values() if f.default_on or f.name in extra)
 
 
 def sort(factors: Iterable[Factor]) -> list[Factor]:

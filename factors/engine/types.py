@@ -17,20 +17,25 @@ from numpy.typing import NDArray
 from market.candles import Candles
 
 Json = dict[str, Any]
-State = NDArray[np.void]
-"""The state of one factor: one record of its `state_dtype`, shape (1,)."""
+State = Any
+"""The state of one factor: by default one record of its `state_dtype`, a numpy array of shape (1,);
+a factor that overrides `start`, `dump` and `load` may use anything that `step` changes in place."""
 Records = Mapping[str, NDArray[np.void]]
 """Structured arrays by name. Each row holds the `ordinal` of the candle that made it visible."""
-Params = Mapping[str, int]
+Number = int | float
+Params = Mapping[str, Number]
+"""Numbers by name. `step` gets the factor's own parameters, those of the factors it needs, as in
+`pivot.window_major`, and `seconds`, the length of one candle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A whole-number parameter of a factor, with its default and least value."""
+    """A parameter of a factor; where the default is whole, so are all values."""
 
     name: str
-    default: int
-    minimum: int
+    default: Number
+    minimum: Number
+    maximum: Number | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Kind:
     """A kind of event: its columns, and how a row becomes a key and a payload.
 
     `dtype` begins with `ordinal` and `visible_time`; it may hold columns that only other factors
-    read and no payload shows. `history` names the list of these payloads in a slice.
+    read and no payload shows, and object columns for what does not fit a number. `history` names
+    the list of these payloads in a slice.
     """
 
     name: str
@@ -123,6 +129,7 @@ class Factor:
 
     name: ClassVar[str]
     label: ClassVar[str]
+    default_on: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     params: ClassVar[tuple[Param, ...]] = ()
     features: ClassVar[tuple[Feature, ...]] = ()
@@ -132,18 +139,23 @@ class Factor:
 
     def start(self) -> State:
         """Return the state before the first candle."""
-        return np.zeros(1, self.state_dtype)
+        state: State = np.zeros(1, self.state_dtype)
+        return state
 
     def dump(self, state: State) -> bytes:
         """Return the state as bytes, to be stored beside `state_version`."""
-        return state.tobytes()
+        blob: bytes = state.tobytes()
+        return blob
 
     def load(self, blob: bytes) -> State:
         """Return the state that `dump` wrote."""
-        return np.frombuffer(blob, self.state_dtype).copy()
+        return np.frombuffer(bytearray(blob), self.state_dtype)
 
     def lookback(self, params: Params) -> int:
-        """Return how many candles before a new one `step` reads at most."""
+        """Return how many candles before a new one `step` reads at most.
+
+        `params` are as `step` gets them, without `seconds`.
+        """
         return 0
 
     def reads_from(self, state: State, count: int, params: Params) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from factors.engine.run import Rules
+from factors.engine.rules import Rules
 from factors.engine.types import Instruction, Json, View
 
 

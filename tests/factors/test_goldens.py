@@ -11,7 +11,8 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from factors.engine import run
+from factors.engine import runner
+from factors.engine.rules import make_rules
 from factors.models import FactorHeadSnapshot
 from market.candles import Candles
 from tests.goldens import candles_of, canonical, golden, names
@@ -101,7 +102,7 @@ def stored_heads(series_id: str, time: int) -> dict[str, Any]:
 def test_engine_restarted_at_any_candle_gives_the_golden_events(name: str) -> None:
     case = golden(name)
     candles = candles_of(case)
-    rules = run.make_rules(
+    rules = make_rules(
         {
             "pivot": {
                 "window_major": case["params"]["pivot_window_major"],
@@ -109,14 +110,14 @@ def test_engine_restarted_at_any_candle_gives_the_golden_events(name: str) -> No
             }
         }
     )
-    sizes, standing, events = at_random(name), run.start(rules, case["series_id"]), []
+    sizes, standing, events = at_random(name), runner.start(rules, case["series_id"]), []
 
     while standing.count < len(candles):
-        first = run.reads_from(rules, standing)
+        first = runner.reads_from(rules, standing)
         rows = candles.take(slice(first, standing.count + next(sizes)))
-        found = run.advance(rules, standing, rows, case["tf_s"])
+        found = runner.advance(rules, standing, rows, case["tf_s"])
         events += found.events
-        standing = run.resume(rules, found.checkpoints[-1])
+        standing = runner.resume(rules, found.checkpoints[-1])
 
     assert canonical([shape(event) for event in events]) == canonical(case["events"])
 

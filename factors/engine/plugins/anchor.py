@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import kernel
+from factors.engine.kernel import Loop
 from factors.engine.registry import register
 from factors.engine.types import (
     Factor,
@@ -222,6 +222,9 @@ def key(row: Json) -> str:
     )
 
 
+LOOP = Loop(ticks, ROW)
+
+
 @register
 class Anchor(Factor):
     """Points at the pen that leads; a switch is written when the pen's start changes."""
@@ -240,9 +243,10 @@ class Anchor(Factor):
     def step(
         self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params
     ) -> dict[str, NDArray[np.void]]:
-        columns = (candles.time, candles.high, candles.low)
-        inputs = (*columns, new_from, upstream["pen.confirmed"], upstream["zhongshu.entry"])
-        (switches,) = kernel.call(ticks, state, inputs, (ROW,))
+        pens, entries = upstream["pen.confirmed"], upstream["zhongshu.entry"]
+        inputs = (candles.time, candles.high, candles.low, new_from, pens, entries)
+        most = len(entries) + len(candles) - new_from
+        (switches,) = LOOP(state, inputs, (most,))
         return {"anchor.switch": switches}
 
     def head(self, state: State, now: int) -> Json | None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import kernel
+from factors.engine.kernel import Loop
 from factors.engine.registry import register
 from factors.engine.types import (
     Factor,
@@ -212,6 +212,9 @@ def key(row: Json) -> str:
     return f"confirmed:{row['start_time']}:{row['end_time']}:{row['direction']}"
 
 
+LOOP = Loop(ticks, ROW)
+
+
 @register
 class Pen(Factor):
     """Joins effective major pivots; a confirmed pen never changes."""
@@ -230,8 +233,9 @@ class Pen(Factor):
     def step(
         self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params
     ) -> dict[str, NDArray[np.void]]:
-        inputs = (candles.time, candles.high, candles.low, new_from, upstream["pivot.major"])
-        (pens,) = kernel.call(ticks, state, inputs, (ROW,))
+        majors = upstream["pivot.major"]
+        inputs = (candles.time, candles.high, candles.low, new_from, majors)
+        (pens,) = LOOP(state, inputs, (len(majors),))
         return {"pen.confirmed": pens}
 
     def head(self, state: State, now: int) -> Json | None:

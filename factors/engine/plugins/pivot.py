@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import kernel
+from factors.engine.kernel import Loop
 from factors.engine.registry import register
 from factors.engine.types import (
     Factor,
@@ -136,6 +136,9 @@ def minor_key(row: Json) -> str:
     return f"minor:{row['pivot_time']}:{SIDES[row['direction']]}:{row['window']}"
 
 
+LOOP = Loop(ticks, ROW, ROW)
+
+
 @register
 class Pivot(Factor):
     """Finds pivots; a gap in time right of the center loses the pivot for ever."""
@@ -162,15 +165,16 @@ class Pivot(Factor):
         return state
 
     def lookback(self, params: Params) -> int:
-        return 2 * max(params["window_major"], params["window_minor"])
+        return 2 * int(max(params["window_major"], params["window_minor"]))
 
     def step(
         self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params
     ) -> dict[str, NDArray[np.void]]:
+        wide, narrow = params["window_major"], params["window_minor"]
         columns = (candles.time, candles.high, candles.low)
-        windows = (params["window_major"], params["window_minor"])
-        inputs = (*columns, new_from, params["seconds"], *windows)
-        major, minor = kernel.call(ticks, state, inputs, (ROW, ROW))
+        most = 2 * (len(candles) - new_from)
+        inputs = (*columns, new_from, params["seconds"], wide, narrow)
+        major, minor = LOOP(state, inputs, (most, most))
         return {"pivot.major": major, "pivot.minor": minor}
 
     def appears(self, view: Any) -> bool:

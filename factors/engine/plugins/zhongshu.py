@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import kernel
+from factors.engine.kernel import Loop
 from factors.engine.plugins import pen as pens_of
 from factors.engine.registry import register
 from factors.engine.types import (
@@ -248,6 +248,9 @@ def key(row: Json) -> str:
     )
 
 
+LOOP = Loop(ticks, ROW, ENTRY)
+
+
 @register
 class Zhongshu(Factor):
     """Finds zones of overlapping pens; a pen wholly outside ends one."""
@@ -265,8 +268,10 @@ class Zhongshu(Factor):
     def step(
         self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params
     ) -> dict[str, NDArray[np.void]]:
-        inputs = (candles.time, candles.high, candles.low, new_from, upstream["pen.confirmed"])
-        dead, entries = kernel.call(ticks, state, inputs, (ROW, ENTRY))
+        pens = upstream["pen.confirmed"]
+        inputs = (candles.time, candles.high, candles.low, new_from, pens)
+        most = len(pens) + len(candles) - new_from
+        dead, entries = LOOP(state, inputs, (len(pens), most))
         return {"zhongshu.dead": dead, "zhongshu.entry": entries}
 
     def head(self, state: State, now: int) -> Json | None:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLE
         parser.add_argument("series_id", help="exchange:market:symbol:timeframe")
-        names = [factor.name for factor in registry.ordered()]
+        names = [factor.name for factor in registry.known()]
         parser.add_argument("--factor", choices=names, help="only the events of this factor")
         parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
 

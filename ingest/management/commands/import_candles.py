@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from factors.services import engine_warm_for
 from ingest import pipeline
-from ingest.candle_file import CandleFileError, read_candles
 from ledger.advance import IngestPipelineError
 from market import selectors
+from market.candle_file import CandleFileError, read_candles
 from market.candles import Candles
 from market.series import BadSeriesIdError, SeriesId
 
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             found = read_candles(options["file"], skip_bad=options["skip_bad"])
             candles = pipeline.normalised(found.candles)
             self._say_genesis(series, candles)
+            engine_warm_for(len(candles))
             stored = self._import(series, candles)
         except (BadSeriesIdError, CandleFileError, IngestPipelineError) as error:
             raise CommandError(str(error)) from error

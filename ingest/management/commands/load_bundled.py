@@ -3,14 +3,12 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from market import selectors
+from market.bundled import PATH, SERIES
 
-SERIES = "binance:futures:BTC/USDT:1m"
-FILE = "data/binance_futures_BTCUSDT_1m_20250504_20250624.csv.gz"
 EXAMPLE = """
 example:
   manage.py load_bundled --if-empty
@@ -35,4 +33,4 @@ class Command(BaseCommand):
         if options["if_empty"] and selectors.any_candle():
             return
         self.stdout.write(f"Loading the bundled candles of {SERIES}")
-        call_command("import_candles", SERIES, str(settings.BASE_DIR / FILE), stdout=self.stdout)
+        call_command("import_candles", str(SERIES), str(PATH), stdout=self.stdout)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
+from factors.services import engine_warm
 from ledger.recovery import recover
 from market import hub
 
@@ -117,6 +119,7 @@ async def serve(listener: socket.socket, *, is_loopback: bool) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, _told_to_stop, loop, stop)
     hub.current()
+    threading.Thread(target=_warm, name="warming", daemon=True).start()
     sweep = asyncio.create_task(recovery_sweep())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await asyncio.wait(
@@ -142,6 +145,14 @@ async def recovery_sweep() -> None:
         while True:
             await loop.run_in_executor(executor, _recover)
             await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _warm() -> None:
+    """Make the rules fast; until then, and where that fails, they run all the same."""
+    try:
+        engine_warm()
+    except Exception:
+        logger.exception("engine.not_warmed")
 
 
 def _recover() -> None:

@@ -1,4 +1,4 @@
-"""Read candles from a CSV file, plain or gzip, checked line by line."""
+"""Read candles from a CSV file, plain or gzip, checked line by line. Imports no framework."""
 
 import csv
 import gzip

@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from factors.engine import run
-from factors.engine.run import Checkpoint, CheckpointError, MissingCandlesError
+from factors.engine import runner
+from factors.engine.rules import make_rules
+from factors.engine.runner import Checkpoint, CheckpointError, MissingCandlesError
 from factors.slices import standing_at
 from ingest import pipeline
 from market.series import SeriesId
@@ -15,22 +16,22 @@ from tests.goldens import candles_of, golden
 from tests.ledger.reading import use_golden_windows
 
 CASE = golden("box_2_1")
-RULES = run.make_rules({"pivot": {"window_major": 2, "window_minor": 1}})
+RULES = make_rules({"pivot": {"window_major": 2, "window_minor": 1}})
 
 
 def test_fewer_candles_than_the_factors_read_are_refused() -> None:
     candles = candles_of(CASE)
-    standing = run.start(RULES, CASE["series_id"])
-    run.advance(RULES, standing, candles.take(slice(0, 50)), 60)
+    standing = runner.start(RULES, CASE["series_id"])
+    runner.advance(RULES, standing, candles.take(slice(0, 50)), 60)
 
     with pytest.raises(MissingCandlesError):
-        run.advance(RULES, standing, candles.take(slice(47, 60)), 60)
-    run.advance(RULES, standing, candles.take(slice(46, 60)), 60)
+        runner.advance(RULES, standing, candles.take(slice(47, 60)), 60)
+    runner.advance(RULES, standing, candles.take(slice(46, 60)), 60)
 
 
 def test_a_checkpoint_without_a_factor_is_refused() -> None:
     with pytest.raises(CheckpointError, match="pivot"):
-        run.resume(RULES, Checkpoint(0, 60, {}, {}, b""))
+        runner.resume(RULES, Checkpoint(0, 60, {}, {}, {}, b""))
 
 
 def test_digest_is_the_hash_of_candles_and_canonical_events() -> None:
@@ -48,15 +49,15 @@ def test_digest_is_the_hash_of_candles_and_canonical_events() -> None:
             )
         ).digest()
 
-    standing = run.start(RULES, CASE["series_id"])
-    run.advance(RULES, standing, candles, 60)
+    standing = runner.start(RULES, CASE["series_id"])
+    runner.advance(RULES, standing, candles, 60)
 
     assert standing.digest == expected
 
 
 def test_other_parameters_have_another_fingerprint() -> None:
-    same = run.make_rules({"pivot": {"window_major": 2, "window_minor": 1}})
-    other = run.make_rules({"pivot": {"window_major": 3, "window_minor": 1}})
+    same = make_rules({"pivot": {"window_major": 2, "window_minor": 1}})
+    other = make_rules({"pivot": {"window_major": 3, "window_minor": 1}})
 
     assert RULES.fingerprint == same.fingerprint != other.fingerprint
 
@@ -68,11 +69,11 @@ def test_state_at_any_candle_is_the_state_of_a_run_from_the_first() -> None:
     series = SeriesId.parse(case["series_id"])
     with use_golden_windows(case):
         pipeline.run_sync({case["series_id"]: candles})
-        rules = run.make_rules({"pivot": {"window_major": 1, "window_minor": 1}})
-        whole = run.start(rules, case["series_id"])
+        rules = make_rules({"pivot": {"window_major": 1, "window_minor": 1}})
+        whole = runner.start(rules, case["series_id"])
         for ordinal in range(0, len(candles), 37):
-            first = run.reads_from(rules, whole)
-            run.advance(rules, whole, candles.take(slice(first, ordinal + 1)), series.seconds)
+            first = runner.reads_from(rules, whole)
+            runner.advance(rules, whole, candles.take(slice(first, ordinal + 1)), series.seconds)
 
             found = standing_at(rules, series, int(candles.time[ordinal]))
 

@@ -1,17 +1,15 @@
 """Run factors over candles: events, checkpoints and the digest. Imports no framework."""
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from factors.engine import kernel, registry
-from factors.engine.types import Factor, FactorEvent, Json, Params, Records, State
+from factors.engine.rules import Rules
+from factors.engine.types import Factor, FactorEvent, Json, Records, State
 from market.candles import Candles
 
 CHECKPOINT_EVERY = 512
@@ -23,29 +21,6 @@ class MissingCandlesError(ValueError):
 
 class CheckpointError(ValueError):
     """A stored state that this code cannot load."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The factors that take part, in order, each with its parameters."""
-
-    factors: tuple[Factor, ...]
-    params: Mapping[str, Params]
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the factors, in order."""
-        return [factor.name for factor in self.factors]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of the sources and parameters of everything that takes part."""
-        modules = [inspect.getmodule(type(factor)) for factor in self.factors]
-        files = {inspect.getfile(module) for module in [*modules, kernel] if module}
-        digest = hashlib.sha256(json.dumps(self.params, sort_keys=True, default=dict).encode())
-        for path in sorted({*files, __file__}):
-            digest.update(Path(path).read_bytes())
-        return digest.hexdigest()
 
 
 @dataclass(slots=True)
@@ -64,6 +39,7 @@ class Checkpoint:
     ordinal: int
     candle_time: int
     states: Mapping[str, bytes]
+    state_versions: Mapping[str, int]
     heads: Mapping[str, Json | None]
     digest: bytes
 
@@ -76,17 +52,6 @@ class Advance:
     checkpoints: list[Checkpoint]
 
 
-def make_rules(params: Mapping[str, Params]) -> Rules:
-    """Return the registered factors with these parameters; what is not given has its default."""
-    factors = registry.ordered()
-    values = {
-        factor.name: {param.name: param.default for param in factor.params}
-        | dict(params.get(factor.name, {}))
-        for factor in factors
-    }
-    return Rules(tuple(factors), values)
-
-
 def start(rules: Rules, series_id: str) -> Standing:
     """Return the standing before the first candle of a series."""
     states = {factor.name: factor.start() for factor in rules.factors}
@@ -95,17 +60,21 @@ def start(rules: Rules, series_id: str) -> Standing:
 
 def resume(rules: Rules, checkpoint: Checkpoint) -> Standing:
     """Return the standing that a checkpoint wrote down."""
-    missing = [name for name in rules.names if name not in checkpoint.states]
-    if missing:
-        raise CheckpointError(f"checkpoint {checkpoint.ordinal} lacks {missing}")
+    for factor in rules.factors:
+        if checkpoint.state_versions.get(factor.name) != factor.state_version:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.ordinal} holds no state of {factor.name} "
+                f"in version {factor.state_version}"
+            )
     states = {f.name: f.load(checkpoint.states[f.name]) for f in rules.factors}
     return Standing(checkpoint.ordinal + 1, states, checkpoint.digest)
 
 
 def reads_from(rules: Rules, standing: Standing) -> int:
     """Return the ordinal from which the next candle's step reads candles."""
+    arguments = rules.arguments(0)
     return min(
-        factor.reads_from(standing.states[factor.name], standing.count, rules.params[factor.name])
+        factor.reads_from(standing.states[factor.name], standing.count, arguments[factor.name])
         for factor in rules.factors
     )
 
@@ -128,28 +97,37 @@ def advance(rules: Rules, standing: Standing, candles: Candles, seconds: int) ->
         stop = min(end, -(-standing.count // CHECKPOINT_EVERY) * CHECKPOINT_EVERY + 1)
         lower = reads_from(rules, standing) - candles.first_ordinal
         rows = candles.take(slice(lower, stop - candles.first_ordinal))
-        found = _step(rules, standing, rows, seconds)
+        new_from = standing.count - rows.first_ordinal
+        found = in_order(rules.factors, step(rules, standing, rows, seconds), rows)
+        standing.digest = _digest(standing.digest, rows, new_from, found)
         events += found
         checkpoints.append(_checkpoint(rules, standing, int(rows.time[-1])))
     return Advance(events, checkpoints)
 
 
-def _step(rules: Rules, standing: Standing, rows: Candles, seconds: int) -> list[FactorEvent]:
-    """Run all factors over one stretch of candles."""
+def step(
+    rules: Rules, standing: Standing, rows: Candles, seconds: int
+) -> dict[str, dict[str, NDArray[np.void]]]:
+    """Run all factors over one stretch of candles; return their records, by factor and name.
+
+    `rows` begin at or before `reads_from`; `standing` moves along, its digest excepted.
+    """
     new_from = standing.count - rows.first_ordinal
-    records: dict[str, Records] = {}
+    arguments = rules.arguments(seconds)
+    records: dict[str, dict[str, NDArray[np.void]]] = {}
     for factor in rules.factors:
-        upstream = {name: table for need in factor.needs for name, table in records[need].items()}
-        params = {**rules.params[factor.name], "seconds": seconds}
-        state = standing.states[factor.name]
-        records[factor.name] = factor.step(state, rows, new_from, upstream, params)
-    events = _in_order(rules.factors, records, rows)
-    standing.digest = _digest(standing.digest, rows, new_from, events)
+        name = factor.name
+        upstream: Records = {}
+        for need in factor.needs:
+            upstream = {**upstream, **records[need]}
+        records[name] = factor.step(
+            standing.states[name], rows, new_from, upstream, arguments[name]
+        )
     standing.count = rows.first_ordinal + len(rows)
-    return events
+    return records
 
 
-def _in_order(
+def in_order(
     factors: Iterable[Factor], records: Mapping[str, Records], rows: Candles
 ) -> list[FactorEvent]:
     """Return the events of all factors, candle by candle, each in the order of its kinds."""
@@ -176,7 +154,8 @@ def _checkpoint(rules: Rules, standing: Standing, now: int) -> Checkpoint:
     """Write down where the run stands after the candle `now`."""
     states = {f.name: f.dump(standing.states[f.name]) for f in rules.factors}
     heads = {f.name: f.head(standing.states[f.name], now) for f in rules.factors}
-    return Checkpoint(standing.count - 1, now, states, heads, standing.digest)
+    versions = {f.name: f.state_version for f in rules.factors}
+    return Checkpoint(standing.count - 1, now, states, versions, heads, standing.digest)
 
 
 def _digest(digest: bytes, rows: Candles, new_from: int, events: list[FactorEvent]) -> bytes:

@@ -1,0 +1,242 @@
+"""Does a factor know only the past? Proved or refuted on real candles. Imports no framework.
+
+The reference takes candle by candle: each step is given the candles up to its own and no more, and
+the state goes through bytes in between. Whoever runs over longer stretches must find the same, at
+the same candle. So a factor that looks ahead, keeps something outside its state, reads a clock or
+edits what it said is caught at the first candle where history moved.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import time_machine
+
+from factors.engine import kernel, runner
+from factors.engine.rules import Rules
+from factors.engine.types import FactorEvent
+from market.candles import Candles
+
+ELSEWHEN = timedelta(days=200, hours=7, minutes=13)
+Stretches = Iterable[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuted:
+    """The first candle where a factor's history moved, and how."""
+
+    factor: str
+    way: str
+    ordinal: int
+    candle_time: int
+    alone: str
+    found: str
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.candle_time, UTC).isoformat(sep=" ")
+        return (
+            f"{self.factor}: history moved at candle {self.ordinal}, {when} "
+            f"(candle_time {self.candle_time}), {self.way}.\n"
+            f"  known with that candle: {self.alone}\n"
+            f"  otherwise:              {self.found}"
+        )
+
+
+class LookAheadError(AssertionError):
+    """A factor that does not know only the past; the message names candle and event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What became known with one candle: events and heads, by factor."""
+
+    events: tuple[FactorEvent, ...]
+    heads: dict[str, str] | None
+
+
+def refute(  # noqa: PLR0913 (what to run, on what, how often)
+    rules: Rules,
+    factor: str,
+    candles: Candles,
+    seconds: int,
+    *,
+    splits: int = 20,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Refuted | None:
+    """Return the first candle where the history of `factor` moved, None if it never did.
+
+    Events are compared by order, key, time and payload, heads wherever two runs both stop. What
+    the factors before it find takes part in the run, but is not judged.
+    """
+    rules = _up_to(rules, factor)
+    check = _Check(rules, factor, candles, seconds)
+    progress("candle by candle")
+    alone = check.run([1] * len(candles))
+    found = check.own_words(alone)
+    for way, stretches, is_plain, shift in _ways(len(candles), splits, seed):
+        if found is not None:
+            break
+        progress(way)
+        with _conditions(is_plain=is_plain, shift=shift):
+            found = check.compare(way, alone, check.run(stretches))
+    return found
+
+
+def require_no_lookahead(
+    rules: Rules, factor: str, candles: Candles, seconds: int, *, splits: int = 20
+) -> None:
+    """Raise `LookAheadError` if `refute` finds something: for the tests of a factor's package."""
+    found = refute(rules, factor, candles, seconds, splits=splits)
+    if found is not None:
+        raise LookAheadError(str(found))
+
+
+def _up_to(rules: Rules, factor: str) -> Rules:
+    """Return the rules without the factors that run after this one."""
+    end = rules.names.index(factor) + 1
+    return replace(rules, factors=rules.factors[:end])
+
+
+def _ways(count: int, splits: int, seed: int) -> Iterator[tuple[str, list[int], bool, timedelta]]:
+    """Yield ways to run: their name, the lengths of the stretches, plain kernels, another time."""
+    dice = random.Random(seed)  # noqa: S311 (a sequence that can be repeated)
+    none = timedelta(0)
+    yield "when all candles come at once", [count], False, none
+    yield "at another time of the clock", [1] * count, False, ELSEWHEN
+    yield "with plain kernels", [count], True, none
+    for number in range(splits):
+        prefix = dice.randint(1, count)
+        yield f"when only the first {prefix} candles exist", [prefix], False, none
+        longest = dice.choice([3, 17, 120, 700])
+        lengths: list[int] = []
+        while sum(lengths) < count:
+            lengths.append(dice.randint(1, longest))
+        yield f"in random batches with restarts, number {number}", lengths, False, none
+
+
+class _conditions:  # noqa: N801 (used as a function)
+    """Run with plain kernels, or with a clock that shows another time."""
+
+    def __init__(self, *, is_plain: bool, shift: timedelta) -> None:
+        self._plain = kernel.plain_only() if is_plain else None
+        self._clock = time_machine.travel(datetime.now(UTC) + shift) if shift else None
+
+    def __enter__(self) -> None:
+        if self._plain:
+            self._plain.__enter__()
+        if self._clock:
+            self._clock.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._clock:
+            self._clock.stop()
+        if self._plain:
+            self._plain.__exit__(None, None, None)
+
+
+class _Check:
+    """Runs one set of rules over one series in different ways."""
+
+    def __init__(self, rules: Rules, factor: str, candles: Candles, seconds: int) -> None:
+        self.rules = rules
+        self.factor = factor
+        self.candles = candles
+        self.seconds = seconds
+
+    def run(self, stretches: Stretches) -> list[_Known]:
+        """Return what became known with each candle, when they come in stretches of this length."""
+        standing = runner.start(self.rules, "")
+        known: list[_Known] = []
+        for length in stretches:
+            start = standing.count
+            stop = min(start + length, len(self.candles))
+            if start == stop:
+                break
+            rows = self.candles.take(slice(runner.reads_from(self.rules, standing), stop))
+            records = runner.step(self.rules, standing, rows, self.seconds)
+            events = runner.in_order(self.rules.factors, records, rows)
+            known += self._by_candle(events, start, stop)
+            known[-1] = replace(known[-1], heads=self._heads(standing, int(rows.time[-1])))
+            standing = self._restarted(standing)
+        return known
+
+    def own_words(self, alone: Sequence[_Known]) -> Refuted | None:
+        """Return the first event that is dated wrongly or says again what was said."""
+        said: dict[tuple[str, str], FactorEvent] = {}
+        for ordinal, known in enumerate(alone):
+            for event in self._mine(known):
+                wrong = self._misdated(event, ordinal)
+                if wrong:
+                    return self._refuted("dated wrongly", ordinal, shown(event), wrong)
+                key = (event.factor, event.event_key)
+                if key in said:
+                    way = "saying again what was said before"
+                    return self._refuted(way, ordinal, shown(said[key]), shown(event))
+                said[key] = event
+        return None
+
+    def compare(self, way: str, alone: Sequence[_Known], other: Sequence[_Known]) -> Refuted | None:
+        """Return the first candle at which another run knew something else."""
+        for ordinal, (mine, theirs) in enumerate(zip(alone, other, strict=False)):
+            pair = [[shown(event) for event in self._mine(known)] for known in (mine, theirs)]
+            if pair[0] != pair[1]:
+                return self._refuted(way, ordinal, *first_difference(*pair))
+            if mine.heads and theirs.heads and mine.heads != theirs.heads:
+                heads = (
+                    f"head {known.heads[self.factor]}" for known in (mine, theirs) if known.heads
+                )
+                return self._refuted(way, ordinal, *heads)
+        return None
+
+    def _by_candle(self, events: Sequence[FactorEvent], start: int, stop: int) -> list[_Known]:
+        """Sort events to the candles of a stretch; what lies outside goes to its last one."""
+        places: list[list[FactorEvent]] = [[] for _ in range(start, stop)]
+        for event in events:
+            inside = start <= event.ordinal < stop
+            places[event.ordinal - start if inside else -1].append(event)
+        return [_Known(tuple(place), None) for place in places]
+
+    def _heads(self, standing: runner.Standing, now: int) -> dict[str, str]:
+        factor = self.rules.factors[-1]
+        return {factor.name: repr(factor.head(standing.states[factor.name], now))}
+
+    def _restarted(self, standing: runner.Standing) -> runner.Standing:
+        """Take every state through bytes."""
+        states = {
+            factor.name: factor.load(factor.dump(standing.states[factor.name]))
+            for factor in self.rules.factors
+        }
+        return runner.Standing(standing.count, states, standing.digest)
+
+    def _mine(self, known: _Known) -> list[FactorEvent]:
+        return [event for event in known.events if event.factor == self.factor]
+
+    def _misdated(self, event: FactorEvent, ordinal: int) -> str:
+        """Say what is wrong with the time of an event, if anything is."""
+        if event.ordinal != ordinal:
+            return f"an event of candle {event.ordinal}, found with candle {ordinal}"
+        visible = event.payload.get("visible_time", event.candle_time)
+        if visible != int(self.candles.time[ordinal]):
+            return f"visible_time {visible} in {shown(event)}"
+        return ""
+
+    def _refuted(self, way: str, ordinal: int, alone: str, found: str) -> Refuted:
+        time = int(self.candles.time[ordinal])
+        return Refuted(self.factor, way, ordinal, time, alone, found)
+
+
+def shown(event: FactorEvent) -> str:
+    """Return an event as people read it."""
+    return f"{event.kind} {event.event_key} {event.payload}"
+
+
+def first_difference(mine: Sequence[str], theirs: Sequence[str]) -> tuple[str, str]:
+    """Return the first pair that differs."""
+    length = max(len(mine), len(theirs))
+    pairs = [
+        (mine[n] if n < len(mine) else "nothing", theirs[n] if n < len(theirs) else "nothing")
+        for n in range(length)
+    ]
+    return next(pair for pair in pairs if pair[0] != pair[1])
