@@ -1,5 +1,6 @@
 """Read events, checkpoints and states of a series at any closed candle."""
 
+import hashlib
 from collections.abc import Iterator
 
 from factors.engine.runner import Checkpoint
@@ -89,3 +90,19 @@ def first_event_time(series_id: str) -> float:
         "SELECT min(candle_time) FROM factor_events WHERE series_id = %s", [series_id]
     )
     return float("inf") if found is None else float(found)
+
+
+def found_checksum(series_id: str) -> bytes:
+    """Return a hash of all that the factors of a series found, clock times aside."""
+    digest = hashlib.sha256()
+    for sql in (
+        "SELECT candle_time, seq, ordinal, factor_name, kind, event_key, payload_json "
+        "FROM factor_events WHERE series_id = %s ORDER BY candle_time, seq",
+        "SELECT candle_time, factor_name, ordinal, head_json, state, state_version, digest "
+        "FROM factor_head_snapshots WHERE series_id = %s ORDER BY candle_time, factor_name",
+    ):
+        for row in database.rows(sql, [series_id]):
+            digest.update(
+                repr([bytes(v) if isinstance(v, memoryview) else v for v in row]).encode()
+            )
+    return digest.digest()

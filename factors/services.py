@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,13 +69,18 @@ class Found:
 
 def current_rules() -> Rules:
     """Return the factors and parameters that the settings ask for."""
+    return rules_with()
+
+
+def rules_with(*extra: str) -> Rules:
+    """Return `current_rules` with these factors too, where they are off."""
     windows = (
         ("pivot.window_major", settings.TRADE_CANVAS_PIVOT_WINDOW_MAJOR),
         ("pivot.window_minor", settings.TRADE_CANVAS_PIVOT_WINDOW_MINOR),
     )
     return _rules(
         (*windows, *settings.TRADE_CANVAS_FACTOR_PARAMS.items()),
-        tuple(settings.TRADE_CANVAS_EXTRA_FACTORS),
+        (*settings.TRADE_CANVAS_EXTRA_FACTORS, *extra),
         settings.TRADE_CANVAS_FACTOR_LOGIC_VERSION,
     )
 
@@ -96,15 +101,15 @@ def is_current(fingerprint: str) -> bool:
     return not rebuilds or fingerprint in {"", current_fingerprint()}
 
 
-def engine_warm() -> bool:
-    """Compile the rules that the settings ask for; until then, they run plain.
+def engine_warm(rules: Rules | None = None) -> bool:
+    """Compile these rules, or those that the settings ask for; until then, they run plain.
 
     Takes seconds the first time, later about one. Returns False where they stay plain.
     """
-    rules = current_rules()
+    asked = rules or current_rules()
     candle = Candles.from_rows([(1, 1.0, 1.0, 1.0, 1.0, 1.0)])
     began = time.perf_counter()
-    is_warm = kernel.warm(lambda: runner.step(rules, runner.start(rules, ""), candle, 60))
+    is_warm = kernel.warm(lambda: runner.step(asked, runner.start(asked, ""), candle, 60))
     if is_warm:
         logger.info("engine.warm %.1f s", time.perf_counter() - began)
     return is_warm
@@ -117,9 +122,14 @@ def engine_warm_for(candles: int) -> None:
 
 
 def series_compute(
-    *, series: SeriesId, factor_head: int | None, candle_head: int, restart: int | None
+    *,
+    series: SeriesId,
+    factor_head: int | None,
+    candle_head: int,
+    restart: int | None,
+    progress: Callable[[int], None] | None = None,
 ) -> Found:
-    """Run the factors up to `candle_head`; write nothing.
+    """Run the factors up to `candle_head`; write nothing. `progress` hears of every stretch.
 
     The run goes on from the newest checkpoint at or before `factor_head` and before `restart`.
     """
@@ -129,17 +139,23 @@ def series_compute(
     resumed = None if reach is None else checkpoint_before(series_id, reach)
     standing = runner.resume(rules, resumed) if resumed else runner.start(rules, series_id)
     after = resumed.candle_time if resumed else None
-    advance = step_to(rules, standing, series, after, candle_head)
+    advance = step_to(rules, standing, series, after=after, to_time=candle_head, progress=progress)
     return Found(series_id, rules, resumed, restart is not None, advance)
 
 
-def step_to(
-    rules: Rules, standing: Standing, series: SeriesId, after: int | None, to_time: int
+def step_to(  # noqa: PLR0913 (where a run stands, and how far it goes)
+    rules: Rules,
+    standing: Standing,
+    series: SeriesId,
+    *,
+    after: int | None,
+    to_time: int,
+    progress: Callable[[int], None] | None = None,
 ) -> Advance:
     """Take the stored candles later than `after` (None: all) up to `to_time` into `standing`."""
     lookback = standing.count - runner.reads_from(rules, standing)
     candles = stored_candles(str(series), after, lookback, to_time, standing.count)
-    return runner.advance(rules, standing, candles, series.seconds)
+    return runner.advance(rules, standing, candles, series.seconds, progress)
 
 
 def found_write(runs: Sequence[Found]) -> None:

@@ -71,7 +71,7 @@ def standing_at(rules: Rules, series: SeriesId, aligned: int) -> Standing:
     if checkpoint is None:
         raise MissingCheckpointError(f"{series}: no checkpoint at or before {aligned}")
     standing = runner.resume(rules, checkpoint)
-    step_to(rules, standing, series, checkpoint.candle_time, aligned)
+    step_to(rules, standing, series, after=checkpoint.candle_time, to_time=aligned)
     return standing
 
 

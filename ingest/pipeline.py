@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from ledger import advance
@@ -83,7 +84,12 @@ def _transactions(batches: Mapping[str, Candles]) -> Iterator[dict[str, Candles]
 
 
 def normalised(candles: Candles) -> Candles:
-    """Return candles ascending in time; of equal times the last one given stays."""
+    """Return candles ascending in time; of equal times the last one given stays.
+
+    Zeros lose their sign, which SQLite would not keep and PostgreSQL would.
+    """
+    time, *numbers = candles.columns()
+    candles = Candles(time, *(column + 0.0 for column in numbers))
     if np.all(candles.time[1:] > candles.time[:-1]):
         return candles
     order = np.argsort(candles.time, kind="stable")
@@ -137,10 +143,13 @@ def _store(work: Work, candles: Candles) -> None:
     work.stored = new
     if len(new):
         candles_upsert(work.series_id, new)
-        oldest, newest = int(new.time[0]), int(new.time[-1])
+        oldest, newest, shown = int(new.time[0]), int(new.time[-1]), head.candle_head
         head.candle_head = max(newest, head.candle_head or newest)
         if head.factor_head is not None and oldest <= head.factor_head:
             head.dirty_from = min(oldest, head.dirty_from or oldest)
+        if shown is not None and oldest <= shown and not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+            work.head.generation += 1  # a recompute, which would announce it, does not follow
+            work.rebuilt = True
         work.changed = True
     ms = (time.perf_counter() - began) * 1000
     work.steps.append(Step(f"{CANDLE_STEP}:{work.series_id}", ok=True, duration_ms=ms))

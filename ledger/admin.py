@@ -5,7 +5,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from ledger.health import candles, delay
-from ledger.models import LedgerHead, OverlayInstructionVersion
+from ledger.models import LedgerHead, LedgerJob, OverlayInstructionVersion
+from ledger.selectors import heads_in
 from market.looking import LookingAdmin, chart_link, moment, pretty
 from market.series import SeriesId
 
@@ -53,7 +54,9 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
     @admin.display(description=gettext_lazy("lag in candles"))
     def lag(self, head: LedgerHead) -> int | None:
         """Return by how many candles the slower of factors and drawings is behind."""
-        delays = [delay(head.candle_head, part) for part in (head.factor_head, head.overlay_head)]
+        heads = heads_in(head)
+        parts = (heads.sound(heads.factor), heads.sound(heads.overlay))
+        delays = [delay(heads.candle, part) for part in parts]
         if None in delays:
             return None
         return candles(max(d or 0 for d in delays), SeriesId.parse(head.series_id).seconds)
@@ -72,6 +75,20 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
     def to_chart(self, head: LedgerHead) -> SafeString:
         """Return a link to the chart of the series."""
         return chart_link(head.series_id)
+
+
+@admin.register(LedgerJob)
+class LedgerJobAdmin(LookingAdmin[LedgerJob]):
+    """Rebuilds and other long work, the newest first."""
+
+    list_display = ("kind", "series_id", "to_chart", "state", "note", "created_at", "updated_at")
+    list_filter = ("kind", "state")
+    time_field = "pk"
+
+    @admin.display(description=gettext_lazy("chart"))
+    def to_chart(self, job: LedgerJob) -> SafeString:
+        """Return a link to the chart of the series."""
+        return chart_link(job.series_id)
 
 
 @admin.register(OverlayInstructionVersion)

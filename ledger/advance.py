@@ -86,6 +86,8 @@ class Work:
     steps: list[Step] = field(default_factory=list)
     rebuilt: bool = False
     changed: bool = False
+    from_first: bool = False
+    progress: Callable[[int], None] | None = None
     error: IngestPipelineError | None = None
 
     @property
@@ -169,7 +171,7 @@ def _compute(work: Work) -> None:
     head = work.head
     if head.candle_head is None or not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
         return
-    restart = _restart(head)
+    restart = 0 if work.from_first else _restart(head)
     factor_behind = restart is not None or head.factor_head != head.candle_head
     overlay_on = settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST
     if factor_behind or (overlay_on and head.overlay_head != head.candle_head):
@@ -190,6 +192,7 @@ def _find(work: Work, restart: int | None) -> None:
         factor_head=head.factor_head,
         candle_head=head.candle_head or 0,
         restart=restart,
+        progress=work.progress,
     )
 
 

@@ -48,10 +48,16 @@ class Heads:
     generation: int = 0
     is_current: bool = True
 
+    def sound(self, head: int | None) -> int | None:
+        """Return up to when what a head covers can be trusted; None: not at all."""
+        if head is None or not self.is_current:
+            return None
+        return head if self.dirty_from is None else min(head, self.dirty_from - 1)
+
     def covers(self, head: int | None, time: int) -> bool:
         """Say whether a head is at or after a time, and what it covers is sound."""
-        clean = self.dirty_from is None or self.dirty_from > time
-        return head is not None and head >= time and clean and self.is_current
+        sound = self.sound(head)
+        return sound is not None and sound >= time
 
     def same_generation(self, version: int) -> bool:
         """Say whether a version or cursor is of this generation."""

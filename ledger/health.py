@@ -1,4 +1,8 @@
-"""How far the parts of a ledger are behind its candles (`protocol.md` 4.3)."""
+"""How far the parts of a ledger are behind its candles (`protocol.md` 4.3).
+
+A part that is to be computed again counts as behind from there on, or, where the rules are others,
+as missing: reads refuse it just so.
+"""
 
 from factors.engine.types import Json
 from ledger.alignment import Heads
@@ -12,8 +16,8 @@ def factor_health(series_id: str) -> Json:
     seconds = SeriesId.parse(series_id).seconds
     with database.reading():
         heads = heads_of(series_id)
-    factor = delay(heads.candle, heads.factor)
-    overlay = delay(heads.candle, heads.overlay)
+    factor = delay(heads.candle, heads.sound(heads.factor))
+    overlay = delay(heads.candle, heads.sound(heads.overlay))
     worst = max((d for d in (factor, overlay) if d is not None), default=None)
     state, reason = status(heads, candles(worst, seconds))
     return {
@@ -47,11 +51,12 @@ def status(heads: Heads, behind: int | None) -> tuple[str, str]:
     """Return the colour of the lamp and why."""
     if heads.candle is None:
         return "gray", "no_store_head"
-    if heads.factor is None and heads.overlay is None:
+    factor, overlay = heads.sound(heads.factor), heads.sound(heads.overlay)
+    if factor is None and overlay is None:
         return "red", "missing_factor_overlay_head"
-    if heads.factor is None:
+    if factor is None:
         return "red", "missing_factor_head"
-    if heads.overlay is None:
+    if overlay is None:
         return "red", "missing_overlay_head"
     if not behind:
         return "green", "up_to_date"

@@ -37,6 +37,42 @@ class LedgerHead(models.Model):
         return self.series_id
 
 
+class JobState(models.TextChoices):
+    """How far a job is."""
+
+    WAITING = "waiting", gettext_lazy("waiting")
+    RUNNING = "running", gettext_lazy("running")
+    DONE = "done", gettext_lazy("done")
+    FAILED = "failed", gettext_lazy("failed")
+    GIVEN_UP = "given_up", gettext_lazy("given up")
+
+
+class LedgerJob(models.Model):
+    """Long work on one series, such as a rebuild; at most one of a kind is unfinished."""
+
+    kind = models.CharField(max_length=32)
+    series_id = models.CharField(max_length=128)
+    state = models.CharField(max_length=16, choices=JobState, default=JobState.WAITING)
+    note = models.TextField(default="", help_text="what it did, or why it failed")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "ledger_jobs"
+        verbose_name = gettext_lazy("ledger job")
+        verbose_name_plural = gettext_lazy("ledger jobs")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "series_id"],
+                condition=models.Q(state__in=["waiting", "running"]),
+                name="ledger_job_one_unfinished",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.series_id} {self.state}"
+
+
 class OverlayInstructionVersion(models.Model):
     """Something drawn for ever: pivots, dead zhongshu, anchor switches."""
 

@@ -2,6 +2,8 @@
 
 import logging
 
+from django.db import DatabaseError
+
 from ledger.advance import IngestPipelineError, refresh_series_sync
 from ledger.selectors import series_behind
 
@@ -19,7 +21,7 @@ def recover() -> list[str]:
     for series_id in series_behind():
         try:
             refresh_series_sync({series_id: FAR_FUTURE})
-        except IngestPipelineError as error:
+        except (IngestPipelineError, DatabaseError) as error:
             logger.warning("ledger.recovery_failed %s %s", series_id, error)
             failed.append(series_id)
     return failed

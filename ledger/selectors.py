@@ -1,11 +1,13 @@
 """Read heads and stored instructions."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import orjson
 from django.conf import settings
 from django.db.models import F
 
+from factors.selectors import found_checksum
 from factors.services import current_fingerprint, is_current
 from ledger.alignment import Heads
 from ledger.models import LedgerHead
@@ -17,8 +19,11 @@ from market.subscriptions import AnnouncedHead
 def heads_of(series_id: str) -> Heads:
     """Return the heads of a series; a series that was never written has none."""
     row = LedgerHead.objects.using(database.alias()).filter(series_id=series_id).first()
-    if row is None:
-        return Heads()
+    return Heads() if row is None else heads_in(row)
+
+
+def heads_in(row: LedgerHead) -> Heads:
+    """Return the heads that a row holds."""
     return Heads(
         candle=row.candle_head,
         factor=row.factor_head,
@@ -81,3 +86,16 @@ def instructions_between(series_id: str, start: int, end: int) -> list[Drawn]:
         Drawn(ordinal, seq, name, kind, visible_time, text, orjson.loads(text))
         for ordinal, seq, name, kind, visible_time, text in rows
     ]
+
+
+def ledger_checksum(series_id: str) -> str:
+    """Return a hash of all that is stored of a series' ledger, heads and clock times aside."""
+    digest = hashlib.sha256(found_checksum(series_id))
+    rows = database.rows(
+        "SELECT ordinal, seq, instruction_id, kind, visible_time, def_json "
+        "FROM overlay_instruction_versions WHERE series_id = %s ORDER BY ordinal, seq",
+        [series_id],
+    )
+    for row in rows:
+        digest.update(repr(row).encode())
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ def read_candles(
                         raise CandleFileError(bad[0]) from None
                 if number % 5000 == 0:
                     progress(number)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise CandleFileError(f"{path}: {error}") from error
     if not rows:
         raise CandleFileError(f"{path}: no candles")

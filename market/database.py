@@ -5,6 +5,7 @@ a writer and sees one state of the database. Inside an open write transaction th
 """
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,9 +56,13 @@ def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
         with transaction.atomic(using=WRITER):
             yield
         return
+    began = time.monotonic()
     if not _writers.acquire(timeout=wait):
         raise OperationalError(f"no turn to write within {wait} s")
     try:
+        if not connections[WRITER].in_atomic_block:
+            left = max(0.0, wait - (time.monotonic() - began))
+            execute(f"PRAGMA busy_timeout = {int(left * 1000)}", [])  # for other processes
         with transaction.atomic(using=WRITER):
             yield
     finally:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Annotated, Any, TypeVar, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic_core import PydanticCustomError
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -26,7 +27,17 @@ LATEST_TIME = 2**53 - 1
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Time = Annotated[int, Field(ge=0, le=2**63 - 1)]
 SeriesText = Annotated[str, Field(min_length=1)]
-CandleTime = Annotated[int, Field(gt=0, le=LATEST_TIME)]
+
+
+def no_switch(value: Any) -> Any:
+    """Refuse true and false where a number is asked for; numbers as text are taken."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number")
+    return value
+
+
+CandleTime = Annotated[int, Field(gt=0, le=LATEST_TIME), BeforeValidator(no_switch)]
+Price = Annotated[FiniteFloat, BeforeValidator(no_switch)]
 
 
 class NotFoundError(Exception):
@@ -55,11 +66,11 @@ class CandleBody(Input):
     """A closed candle as clients send it. The order of prices is not checked, on purpose."""
 
     candle_time: CandleTime
-    open: FiniteFloat
-    high: FiniteFloat
-    low: FiniteFloat
-    close: FiniteFloat
-    volume: FiniteFloat
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Price
 
     def candle(self) -> Candle:
         """Return the candle itself."""

@@ -28,10 +28,10 @@ class UncountedPaginator(Paginator[Any]):
         return len(rows.values_list("pk")[:MOST_ROWS])
 
 
-def chart_link(series_id: str, at: int | None = None) -> SafeString:
-    """Return a link to the chart of a series, at a candle if one is given."""
-    query = {"series_id": series_id} | ({"at": at} if at is not None else {})
-    return format_html('<a href="/live?{}">{}</a>', urlencode(query), gettext("show on chart"))
+def chart_link(series_id: str) -> SafeString:
+    """Return a link to the chart of a series."""
+    query = urlencode({"series_id": series_id})
+    return format_html('<a href="/live?{}">{}</a>', query, gettext("show on chart"))
 
 
 def moment(time: int | None) -> SafeString | None:
@@ -73,9 +73,8 @@ class LookingAdmin(admin.ModelAdmin[M]):
 
     @admin.display(description=gettext_lazy("chart"))
     def chart(self, row: M) -> SafeString:
-        """Return a link to the chart at this row."""
-        values = cast("Any", row)
-        return chart_link(values.series_id, getattr(values, self.time_field))
+        """Return a link to the chart of this row's series."""
+        return chart_link(cast("Any", row).series_id)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str

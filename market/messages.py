@@ -39,7 +39,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """The end of a wish; the series need not be known."""
+    """The end of a wish; the series need not be known, nor named."""
 
     series_id: str
 
@@ -53,9 +53,11 @@ def parse(text: str | None) -> Subscribe | Unsubscribe:
     if kind not in {"subscribe", "unsubscribe"}:
         raise BadRequestError(f"unknown message type: {kind}")
     series_id = frame.get("series_id")
+    if kind == "unsubscribe":
+        return Unsubscribe(series_id if isinstance(series_id, str) else "")
     if not isinstance(series_id, str) or not series_id:
         raise BadRequestError("missing series_id")
-    return Unsubscribe(series_id) if kind == "unsubscribe" else _subscribe(series_id, frame)
+    return _subscribe(series_id, frame)
 
 
 def candle_closed(series_id: str, candle: Candle) -> str:

@@ -13,8 +13,6 @@ REPLACE = "ON CONFLICT (series_id, candle_time) DO UPDATE SET " + ", ".join(
 
 def candles_upsert(series_id: str, candles: Candles) -> None:
     """Store candles of distinct times; one that is already there takes the new numbers."""
-    times, *prices = candles.columns()
-    # SQLite loses the sign of -0.0 and PostgreSQL keeps it: adding 0.0 drops it for both.
-    columns = [times.tolist(), *((column + 0.0).tolist() for column in prices)]
+    columns = (column.tolist() for column in candles.columns())
     rows = zip(repeat(series_id, len(candles)), *columns, strict=True)
     database.insert("candles", COLUMNS, rows, REPLACE)

@@ -22,8 +22,12 @@ REAL = {
 
 
 def names(prefix: str = "") -> list[str]:
-    """Return the names of the golden files of one kind: "", "slices_" or "overlay_"."""
+    """Return the names of the golden files of one kind: "", "slices_" or "overlay_".
+
+    The one that holds drawings of `sr` as well is left out.
+    """
     found = sorted(path.name.removesuffix(".json.gz") for path in FOLDER.glob("*.json.gz"))
+    found = [name for name in found if not name.endswith("_sr")]
     if prefix:
         return [name for name in found if name.startswith(prefix)]
     return [name for name in found if not name.startswith(("slices_", "overlay_"))]

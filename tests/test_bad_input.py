@@ -65,6 +65,8 @@ ODD_CANDLES: list[tuple[dict[str, Any], list[Any]]] = [
     (candle(high="-inf"), ["candle", "high"]),
     (candle(low="low"), ["candle", "low"]),
     (candle(open=[]), ["candle", "open"]),
+    (candle(open=True), ["candle", "open"]),
+    (candle(candle_time=True), ["candle", "candle_time"]),
     (candle(volume=None), ["candle", "volume"]),
 ]
 

@@ -146,6 +146,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "market.http.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": ["market.access.SessionUser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is for CORS alone
     "EXCEPTION_HANDLER": "tradecanvas.errors.answer",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -181,3 +182,20 @@ TRADE_CANVAS_WHITELIST_PATH = Path(
     env.text("TRADE_CANVAS_WHITELIST_PATH", str(BASE_DIR / "config" / "market_whitelist.json"))
 )
 TRADE_CANVAS_CORS_ORIGINS = env.names("TRADE_CANVAS_CORS_ORIGINS")
+
+# Names of the earlier system that are accepted, named by `manage.py check`, and do nothing.
+SETTINGS_WITHOUT_EFFECT = [
+    name
+    for name in (
+        "TRADE_CANVAS_ENABLE_INGEST_COMPENSATE_OVERLAY_ERROR",
+        "TRADE_CANVAS_ENABLE_INGEST_COMPENSATE_NEW_CANDLES",
+        "TRADE_CANVAS_ENABLE_CAPACITY_METRICS",
+        "TRADE_CANVAS_FACTOR_LOOKBACK_CANDLES",
+        "TRADE_CANVAS_FACTOR_STATE_REBUILD_EVENT_LIMIT",
+        "TRADE_CANVAS_FACTOR_REBUILD_KEEP_CANDLES",
+        "TRADE_CANVAS_MARKET_HISTORY_SOURCE",
+        "TRADE_CANVAS_MARKET_GAP_BACKFILL_FREQTRADE_LIMIT",
+        "TRADE_CANVAS_ENABLE_MARKET_BACKFILL_PROGRESS_PERSISTENCE",
+    )
+    if env.text(name)
+]

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Kernel = Callable[..., tuple[int, ...]]
 Table = NDArray[np.void]
+MOST_SPARE = 4
 
 
 class _Mode(threading.local):
@@ -34,6 +35,19 @@ class _Mode(threading.local):
 
     plain = False
     compiling = False
+
+
+class _Unusual:
+    """How many threads run kernels in an unusual way just now: mostly none."""
+
+    threads = 0
+    lock = threading.Lock()
+
+    @classmethod
+    def count(cls, change: int) -> None:
+        """Add to the number of threads."""
+        with cls.lock:
+            cls.threads += change
 
 
 _mode = _Mode()
@@ -48,6 +62,7 @@ class Loop:
         self.kernel = kernel
         self.outputs = outputs
         self._nothing = [np.empty(0, dtype) for dtype in outputs]
+        self._spare: dict[tuple[int, ...], list[list[Table]]] = {}
         self._compiled: Kernel | None = None
         self._fresh: Kernel | None = None
         _loops.append(self)
@@ -55,33 +70,46 @@ class Loop:
     def __call__(self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]) -> list[Table]:
         """Run `kernel(state, *inputs, *tables)`; change `state`, return one table per output.
 
+        The kernel finds its state as the one record `state[0]`.
+
         Columns, structured arrays and plain numbers are inputs; `most` says how many rows each
         table can get at most. The kernel returns how many rows it wrote into each.
         """
-        if self._compiled is None or _mode.plain or _mode.compiling:
-            return self._call_otherwise(state, inputs, most)
-        return self._call_compiled(self._compiled, state, inputs, most)
+        if self._compiled is None or _Unusual.threads:
+            return self._call_unusual(state, inputs, most)
+        return self._call(self._compiled, state, inputs, most)
 
-    def _call_compiled(
-        self, kernel: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    def _call(
+        self, compiled: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
     ) -> list[Table]:
-        tables = [
-            np.empty(rows, nothing.dtype) if rows else nothing
-            for rows, nothing in zip(most, self._nothing)  # noqa: B905 (a step is microseconds)
-        ]
-        counts = kernel(state[0], *inputs, *tables)
-        for place, count in enumerate(counts):
-            tables[place] = tables[place][:count] if count else self._nothing[place]
-        return tables
+        try:
+            tables = self._spare[most].pop()
+        except LookupError:
+            tables = [
+                np.empty(rows, nothing.dtype) if rows else nothing
+                for rows, nothing in zip(most, self._nothing, strict=True)
+            ]
+        counts = compiled(state, *inputs, *tables)
+        if not any(counts):
+            self._keep(most, tables)
+            return self._nothing
+        return [table[:count] for table, count in zip(tables, counts, strict=True)]
 
-    def _call_otherwise(
+    def _keep(self, most: tuple[int, ...], tables: list[Table]) -> None:
+        """Keep small tables that nothing was written to, for the next single step."""
+        if max(most) <= MOST_SPARE:
+            self._spare.setdefault(most, []).append(tables)
+
+    def _call_unusual(
         self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
     ) -> list[Table]:
-        if not _mode.compiling:
+        if _mode.compiling:
+            if self._fresh is None:
+                self._fresh = self._compiled or _compile(self.kernel)
+            return self._call(self._fresh, state, inputs, most)
+        if self._compiled is None or _mode.plain:
             return _call_plain(self.kernel, state, inputs, self.outputs)
-        if self._fresh is None:
-            self._fresh = self._compiled or _compile(self.kernel)
-        return self._call_compiled(self._fresh, state, inputs, most)
+        return self._call(self._compiled, state, inputs, most)
 
     def _publish(self) -> None:
         self._compiled, self._fresh = self._fresh or self._compiled, None
@@ -95,6 +123,7 @@ def warm(run: Callable[[], object]) -> bool:
     """
     with _compiling:
         _mode.compiling = True
+        _Unusual.count(1)
         try:
             run()
         except ImportError as error:
@@ -104,6 +133,7 @@ def warm(run: Callable[[], object]) -> bool:
             logger.exception("engine.plain kernels could not be compiled")
             return False
         finally:
+            _Unusual.count(-1)
             _mode.compiling = False
         for loop in _loops:
             loop._publish()
@@ -114,9 +144,11 @@ def warm(run: Callable[[], object]) -> bool:
 def plain_only() -> Iterator[None]:
     """Run kernels plain inside the block, in this thread, warm or not."""
     before, _mode.plain = _mode.plain, True
+    _Unusual.count(1)
     try:
         yield
     finally:
+        _Unusual.count(-1)
         _mode.plain = before
 
 
@@ -176,7 +208,7 @@ def _call_plain(
 ) -> list[Table]:
     record = {name: state[name][0].tolist() for name in state.dtype.names or ()}
     tables = [_Rows() for _ in outputs]
-    counts = kernel(record, *(_plain(value) for value in inputs), *tables)
+    counts = kernel([record], *(_plain(value) for value in inputs), *tables)
     for name, value in record.items():
         state[name][0] = value
     return [

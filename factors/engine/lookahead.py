@@ -18,6 +18,7 @@ from factors.engine.rules import Rules
 from factors.engine.types import FactorEvent
 from market.candles import Candles
 
+ALONE = "candle by candle"
 ELSEWHEN = timedelta(days=200, hours=7, minutes=13)
 Stretches = Iterable[int]
 
@@ -72,16 +73,27 @@ def refute(  # noqa: PLR0913 (what to run, on what, how often)
     """
     rules = _up_to(rules, factor)
     check = _Check(rules, factor, candles, seconds)
-    progress("candle by candle")
-    alone = check.run([1] * len(candles))
-    found = check.own_words(alone)
-    for way, stretches, is_plain, shift in _ways(len(candles), splits, seed):
-        if found is not None:
-            break
-        progress(way)
-        with _conditions(is_plain=is_plain, shift=shift):
-            found = check.compare(way, alone, check.run(stretches))
+    try:
+        progress(ALONE)
+        alone = check.run(ALONE, [1] * len(candles))
+        found = check.own_words(alone)
+        for way, stretches, is_plain, shift in _ways(len(candles), splits, seed):
+            if found is not None:
+                break
+            progress(way)
+            with _conditions(is_plain=is_plain, shift=shift):
+                found = check.compare(way, alone, check.run(way, stretches))
+    except _FailedError as failed:
+        return failed.refuted
     return found
+
+
+class _FailedError(Exception):
+    """A run that did not get through its candles."""
+
+    def __init__(self, refuted: Refuted) -> None:
+        super().__init__(str(refuted))
+        self.refuted = refuted
 
 
 def require_no_lookahead(
@@ -145,7 +157,7 @@ class _Check:
         self.candles = candles
         self.seconds = seconds
 
-    def run(self, stretches: Stretches) -> list[_Known]:
+    def run(self, way: str, stretches: Stretches) -> list[_Known]:
         """Return what became known with each candle, when they come in stretches of this length."""
         standing = runner.start(self.rules, "")
         known: list[_Known] = []
@@ -154,22 +166,36 @@ class _Check:
             stop = min(start + length, len(self.candles))
             if start == stop:
                 break
-            rows = self.candles.take(slice(runner.reads_from(self.rules, standing), stop))
-            records = runner.step(self.rules, standing, rows, self.seconds)
-            events = runner.in_order(self.rules.factors, records, rows)
-            known += self._by_candle(events, start, stop)
-            known[-1] = replace(known[-1], heads=self._heads(standing, int(rows.time[-1])))
-            standing = self._restarted(standing)
+            try:
+                known += self._take(standing, stop)
+                standing = self._restarted(standing)
+            except Exception as error:
+                found = f"{type(error).__name__}: {error}"
+                raise _FailedError(self._refuted(way, start, "-", found)) from error
+        return known
+
+    def _take(self, standing: runner.Standing, stop: int) -> list[_Known]:
+        """Take candles up to the ordinal `stop`; return what became known with each of them."""
+        start = standing.count
+        rows = self.candles.take(slice(runner.reads_from(self.rules, standing), stop))
+        records = runner.step(self.rules, standing, rows, self.seconds, exact=True)
+        places: list[list[FactorEvent]] = [[] for _ in range(start, stop)]
+        new_from = start - rows.first_ordinal
+        for event in runner.in_order(self.rules.factors, records, rows, new_from):
+            places[event.ordinal - start].append(event)
+        known = [_Known(tuple(place), None) for place in places]
+        known[-1] = replace(known[-1], heads=self._heads(standing, int(rows.time[-1])))
         return known
 
     def own_words(self, alone: Sequence[_Known]) -> Refuted | None:
-        """Return the first event that is dated wrongly or says again what was said."""
+        """Return the first event that says again what was said, or another time."""
         said: dict[tuple[str, str], FactorEvent] = {}
         for ordinal, known in enumerate(alone):
             for event in self._mine(known):
-                wrong = self._misdated(event, ordinal)
-                if wrong:
-                    return self._refuted("dated wrongly", ordinal, shown(event), wrong)
+                visible = event.payload.get("visible_time", event.candle_time)
+                if visible != event.candle_time:
+                    way = "with a visible_time that is not the candle's"
+                    return self._refuted(way, ordinal, shown(event), f"visible_time {visible}")
                 key = (event.factor, event.event_key)
                 if key in said:
                     way = "saying again what was said before"
@@ -190,14 +216,6 @@ class _Check:
                 return self._refuted(way, ordinal, *heads)
         return None
 
-    def _by_candle(self, events: Sequence[FactorEvent], start: int, stop: int) -> list[_Known]:
-        """Sort events to the candles of a stretch; what lies outside goes to its last one."""
-        places: list[list[FactorEvent]] = [[] for _ in range(start, stop)]
-        for event in events:
-            inside = start <= event.ordinal < stop
-            places[event.ordinal - start if inside else -1].append(event)
-        return [_Known(tuple(place), None) for place in places]
-
     def _heads(self, standing: runner.Standing, now: int) -> dict[str, str]:
         factor = self.rules.factors[-1]
         return {factor.name: repr(factor.head(standing.states[factor.name], now))}
@@ -212,15 +230,6 @@ class _Check:
 
     def _mine(self, known: _Known) -> list[FactorEvent]:
         return [event for event in known.events if event.factor == self.factor]
-
-    def _misdated(self, event: FactorEvent, ordinal: int) -> str:
-        """Say what is wrong with the time of an event, if anything is."""
-        if event.ordinal != ordinal:
-            return f"an event of candle {event.ordinal}, found with candle {ordinal}"
-        visible = event.payload.get("visible_time", event.candle_time)
-        if visible != int(self.candles.time[ordinal]):
-            return f"visible_time {visible} in {shown(event)}"
-        return ""
 
     def _refuted(self, way: str, ordinal: int, alone: str, found: str) -> Refuted:
         time = int(self.candles.time[ordinal])

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,16 @@ from factors.engine.types import Factor, FactorEvent, Json, Records, State
 from market.candles import Candles
 
 CHECKPOINT_EVERY = 512
+# To cut candles for each factor costs more than to give it so many more than it asks for.
+MOST_UNASKED = 512
 
 
 class MissingCandlesError(ValueError):
     """Fewer candles before the new ones than the factors still read."""
+
+
+class MisdatedEventError(ValueError):
+    """A factor that gave an event of a candle which is not among the new ones."""
 
 
 class CheckpointError(ValueError):
@@ -79,11 +85,18 @@ def reads_from(rules: Rules, standing: Standing) -> int:
     )
 
 
-def advance(rules: Rules, standing: Standing, candles: Candles, seconds: int) -> Advance:
+def advance(
+    rules: Rules,
+    standing: Standing,
+    candles: Candles,
+    seconds: int,
+    progress: Callable[[int], None] | None = None,
+) -> Advance:
     """Take every candle from ordinal `standing.count` on; `standing` moves along.
 
     `candles` are consecutive stored candles that begin at or before `reads_from`; `seconds` is the
-    length of one. The result does not depend on how candles are cut into calls.
+    length of one. The result does not depend on how candles are cut into calls. `progress` hears
+    how many candles of the series were taken so far.
     """
     if candles.first_ordinal > reads_from(rules, standing):
         raise MissingCandlesError(
@@ -98,39 +111,48 @@ def advance(rules: Rules, standing: Standing, candles: Candles, seconds: int) ->
         lower = reads_from(rules, standing) - candles.first_ordinal
         rows = candles.take(slice(lower, stop - candles.first_ordinal))
         new_from = standing.count - rows.first_ordinal
-        found = in_order(rules.factors, step(rules, standing, rows, seconds), rows)
+        found = in_order(rules.factors, step(rules, standing, rows, seconds), rows, new_from)
         standing.digest = _digest(standing.digest, rows, new_from, found)
         events += found
         checkpoints.append(_checkpoint(rules, standing, int(rows.time[-1])))
+        if progress:
+            progress(standing.count)
     return Advance(events, checkpoints)
 
 
 def step(
-    rules: Rules, standing: Standing, rows: Candles, seconds: int
+    rules: Rules, standing: Standing, rows: Candles, seconds: int, *, exact: bool = False
 ) -> dict[str, dict[str, NDArray[np.void]]]:
     """Run all factors over one stretch of candles; return their records, by factor and name.
 
-    `rows` begin at or before `reads_from`; `standing` moves along, its digest excepted.
+    `rows` begin at or before `reads_from`; `standing` moves along, its digest excepted. A factor is
+    given earlier candles than it asks for where they are few, unless `exact`.
     """
-    new_from = standing.count - rows.first_ordinal
+    exact = exact or standing.count - rows.first_ordinal > MOST_UNASKED
     arguments = rules.arguments(seconds)
     records: dict[str, dict[str, NDArray[np.void]]] = {}
     for factor in rules.factors:
         name = factor.name
         upstream: Records = {}
         for need in factor.needs:
-            upstream = {**upstream, **records[need]}
-        records[name] = factor.step(
-            standing.states[name], rows, new_from, upstream, arguments[name]
-        )
+            upstream = {**upstream, **records[need]} if upstream else records[need]
+        state, given = standing.states[name], rows
+        if exact:
+            asked = factor.reads_from(state, standing.count, arguments[name])
+            given = rows.take(slice(asked - rows.first_ordinal, None))
+        new_from = standing.count - given.first_ordinal
+        records[name] = factor.step(state, given, new_from, upstream, arguments[name])
     standing.count = rows.first_ordinal + len(rows)
     return records
 
 
 def in_order(
-    factors: Iterable[Factor], records: Mapping[str, Records], rows: Candles
+    factors: Iterable[Factor], records: Mapping[str, Records], rows: Candles, new_from: int
 ) -> list[FactorEvent]:
-    """Return the events of all factors, candle by candle, each in the order of its kinds."""
+    """Return the events of all factors, candle by candle, each in the order of its kinds.
+
+    Raises `MisdatedEventError` unless all are of candles from row `new_from` on.
+    """
     found = []
     for factor in factors:
         for kind in factor.kinds:
@@ -139,6 +161,12 @@ def in_order(
             for values in table.tolist():
                 found.append((factor.name, kind, dict(zip(names, values, strict=True))))
     found.sort(key=lambda item: item[2]["ordinal"])
+    first, last = rows.first_ordinal + new_from, rows.first_ordinal + len(rows) - 1
+    for _, kind, row in (*found[:1], *found[-1:]):
+        if not first <= row["ordinal"] <= last:
+            raise MisdatedEventError(
+                f"{kind.name} of candle {row['ordinal']}, found with candles {first} to {last}"
+            )
     events: list[FactorEvent] = []
     for name, kind, row in found:
         ordinal = row["ordinal"]

@@ -197,7 +197,13 @@ def _columns(kind: Kind, table: NDArray[np.void]) -> dict[str, list[Any]]:
 
 
 def _arrays(columns: dict[str, list[Any]]) -> Frame:
-    return {
-        name: np.array(column, dtype=object if any(x is None for x in column) else None)
-        for name, column in columns.items()
-    }
+    return {name: _array(column) for name, column in columns.items()}
+
+
+def _array(column: list[Any]) -> NDArray[Any]:
+    """Return numbers or texts as such, all else as objects."""
+    if all(isinstance(value, int | float | str) for value in column):
+        return np.array(column)
+    found = np.empty(len(column), dtype=object)
+    found[:] = column
+    return found

@@ -1,20 +1,35 @@
 """The commands that take candles in and give events out."""
 
 import csv
+import gzip
 import io
 import json
+import os
+import random
 import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
+from threading import Thread
+from unittest.mock import patch
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 
+from factors.selectors import events_in_order
+from ingest import pipeline
 from ledger.models import LedgerHead
 from market import selectors
+from market.bundled import bundled_candles
+from market.candle_file import CandleFileError, read_candles
+from market.candles import Candles
 from tests.ledger.reading import SERIES, START
 from tests.tables import tables_state
 
 pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLED = "binance:futures:BTC/USDT:1m"
 HEADER = "candle_time,open,high,low,close,volume\n"
 
@@ -83,7 +98,95 @@ def test_events_are_exported_in_order_as_lines_or_table() -> None:
     assert json.loads(rows[0]["payload"]) == events[0]["payload"]
 
 
-@pytest.mark.parametrize("command", ["import_candles", "load_bundled", "export_events", "serve"])
+def test_a_ledger_that_is_not_up_to_date_is_not_exported(tmp_path: Path) -> None:
+    run_import(tmp_path, HEADER + f"{START},1,1,1,1,1\n")
+    LedgerHead.objects.update(dirty_from=START)
+
+    with pytest.raises(CommandError, match="ledger_out_of_sync:factor"):
+        call_command("export_events", SERIES, stdout=io.StringIO())
+
+
+def test_a_series_without_candles_is_not_exported() -> None:
+    with pytest.raises(CommandError, match="no candles are stored"):
+        call_command("export_events", SERIES, stdout=io.StringIO())
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+def test_an_export_shows_one_state_though_history_changes_meanwhile() -> None:
+    candles = bundled_candles(400)
+    earlier = Candles.from_rows([(int(candles.time[0]) - 60, 1.0, 1.0, 1.0, 1.0, 1.0)])
+    small_pages = partial(events_in_order, page=20)
+
+    class Meddled(io.StringIO):
+        """Takes in a candle before the first one when so many lines are written."""
+
+        def write(self, text: str) -> int:
+            if self.getvalue().count("\n") == 20:
+                thread = Thread(target=pipeline.run_sync, args=({SERIES: earlier},))
+                thread.start()
+                thread.join()
+            return super().write(text)
+
+    with (
+        override_settings(TRADE_CANVAS_PIVOT_WINDOW_MAJOR=2, TRADE_CANVAS_PIVOT_WINDOW_MINOR=1),
+        patch("ledger.management.commands.export_events.events_in_order", small_pages),
+    ):
+        pipeline.run_sync({SERIES: candles})
+        before, meddled = io.StringIO(), Meddled()
+        call_command("export_events", SERIES, stdout=before)
+        call_command("export_events", SERIES, stdout=meddled)
+
+    assert LedgerHead.objects.get(series_id=SERIES).generation == 1
+    assert meddled.getvalue() == before.getvalue()
+
+
+def test_whoever_reads_only_the_first_lines_gets_no_complaint(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "export_events", BUNDLED]
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    for prepare in (["migrate", "-v0"], ["load_bundled"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *prepare],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as export:
+        assert export.stdout
+        assert export.stderr
+        export.stdout.readline()
+        export.stdout.close()
+        complaint = export.stderr.read()
+
+    assert (complaint, export.returncode) == (b"", 0)
+
+
+def test_a_damaged_gzip_file_is_said_in_words(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress((HEADER + f"{START},1,1,1,1,1\n" * 500).encode()))
+    dice, said = random.Random(1), set()  # noqa: S311 (a sequence that can be repeated)
+    for number in range(60):
+        damaged = packed.copy()
+        damaged[dice.randrange(10, len(damaged))] ^= 1 << dice.randrange(8)
+        path = tmp_path / f"{number}.csv.gz"
+        path.write_bytes(damaged)
+        try:
+            read_candles(path)
+        except CandleFileError as error:
+            said.add(type(error.__cause__).__name__)
+
+    assert "error" in said  # zlib's, which is no OSError
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import_candles", "load_bundled", "export_events", "serve",
+        "check_factor", "startfactor", "sweep", "rebuild",
+    ],
+)  # fmt: skip
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command(command, "--help")

@@ -450,6 +450,40 @@ def test_factors_switched_off_store_candles_alone(settings: Any, hints: list[Hin
     assert [hint.head for hint in hints] == [START + 60]
 
 
+def test_a_change_while_factors_are_off_is_announced(settings: Any, hints: list[Hint]) -> None:
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = False
+    pipeline.run_sync({SERIES: flat(1, 2, 3)})
+
+    pipeline.run_sync({SERIES: flat(9, start=START + 60)})
+    pipeline.run_sync({SERIES: flat(4, start=START + 180)})
+
+    assert [hint.generation for hint in hints] == [0, 1, 1]
+    assert LedgerHead.objects.get(series_id=SERIES).generation == 1
+
+
+def test_a_zero_loses_its_sign_wherever_it_goes(hints: list[Hint]) -> None:
+    pipeline.run_sync({SERIES: flat(-0.0)})
+
+    stored = selectors.candles_latest(SERIES, 1).rows()[0]
+    assert repr(stored) == repr(hints[0].candles[0])
+    assert "-0.0" not in repr(stored)
+
+
+def test_the_sweep_goes_on_after_a_series_that_the_database_refuses() -> None:
+    with override_settings(TRADE_CANVAS_ENABLE_FACTOR_INGEST=False):
+        pipeline.run_sync({SERIES: flat(1), OTHER: flat(2)})
+    real = refresh_series_sync
+
+    def refused(times: dict[str, int]) -> Any:
+        if OTHER in times:
+            raise OperationalError("database is locked")
+        return real(times)
+
+    with patch("ledger.recovery.refresh_series_sync", refused):
+        assert recover() == [OTHER]
+    assert LedgerHead.objects.get(series_id=SERIES).factor_head == START
+
+
 def test_a_write_that_fails_at_any_statement_leaves_a_ledger_that_heals(case: Candles) -> None:
     expected = straight(case.take(slice(0, 260)))
     for number in range(1, 60):

@@ -6,10 +6,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,15 @@ def serving(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the database of `address`."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
     """Return the address of a server that several tests use."""
-    with serving(tmp_path_factory.mktemp("served")) as (_, found):
+    with serving(folder) as (_, found):
         yield found
 
 
@@ -126,6 +133,26 @@ def test_a_burst_of_writers_is_served_in_turns(address: str) -> None:
     assert set(asyncio.run(burst())) == {200}
     stored = httpx.get(address + "/api/market/candles", params={"series_id": SERIES})
     assert len(stored.json()["candles"]) == 150
+
+
+def test_who_reads_does_not_wait_for_writers(address: str, folder: Path) -> None:
+    async def stuck() -> int:
+        async with httpx.AsyncClient(timeout=60) as client:
+            writes = [
+                asyncio.ensure_future(client.post(address + CLOSED, json=body(time, 1)))
+                for time in range(1700000060, 1700000720, 60)
+            ]
+            await asyncio.sleep(0.5)  # now they wait for the one who holds the database
+            read = await client.get(address + "/api/market/whitelist")
+            waiting = [write for write in writes if not write.done()]
+            holder.rollback()
+            assert len(waiting) == len(writes)
+            assert {answer.status_code for answer in await asyncio.gather(*writes)} == {200}
+            return read.status_code
+
+    with closing(sqlite3.connect(folder / "db.sqlite3", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        assert asyncio.run(stuck()) == 200
 
 
 def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:

@@ -283,6 +283,8 @@ def test_a_dead_zone_that_was_tampered_with_is_refused(
         ({"factor_head": None}, "red", "missing_factor_head"),
         ({"overlay_head": None}, "red", "missing_overlay_head"),
         ({"factor_head": None, "overlay_head": None}, "red", "missing_factor_overlay_head"),
+        ({"dirty_from": START + 1}, "red", "lagging_many_candles"),
+        ({"rules_fingerprint": "another"}, "red", "missing_factor_overlay_head"),
         ({"candle_head": None}, "gray", "no_store_head"),
     ],
 )

@@ -24,11 +24,6 @@ def test_numbers_come_back_as_the_same_doubles() -> None:
     assert repr(selectors.candles_latest(SERIES, 1).rows()) == repr([odd])
 
 
-def test_negative_zero_is_zero_on_every_database() -> None:
-    candles_upsert(SERIES, Candles.from_rows([flat(minute(0), -0.0)]))
-    assert repr(selectors.candles_latest(SERIES, 1).rows()) == repr([flat(minute(0), 0.0)])
-
-
 def test_equal_time_takes_the_new_numbers() -> None:
     stored([0, 1], price=1.0)
     stored([1], price=2.0)

@@ -65,7 +65,7 @@ STATE = np.dtype(
 
 
 def ticks(
-    s: Any,
+    state: Any,
     time: Any,
     high: Any,
     low: Any,
@@ -75,6 +75,7 @@ def ticks(
     switches: Any,
 ) -> tuple[int]:
     """Offer, for each new candle, its new pens and the tail; zones that formed come between."""
+    s = state[0]
     p = 0
     e = 0
     n = 0

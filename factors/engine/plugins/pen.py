@@ -64,9 +64,10 @@ DASHED: Json = WHITE | {"lineStyle": "dashed"}
 
 
 def ticks(
-    s: Any, time: Any, high: Any, low: Any, new_from: int, majors: Any, pens: Any
+    state: Any, time: Any, high: Any, low: Any, new_from: int, majors: Any, pens: Any
 ) -> tuple[int]:
     """Follow the last two effective pivots and take each new major pivot of the tick."""
+    s = state[0]
     m = 0
     n = 0
     for i in range(new_from, len(time)):
@@ -229,6 +230,9 @@ class Pen(Factor):
     )
     kinds: ClassVar[tuple[Kind, ...]] = (Kind("pen.confirmed", "confirmed", ROW, key, payload),)
     state_dtype = STATE
+
+    def lookback(self, params: Params) -> int:
+        return int(params["pivot.window_major"])
 
     def step(
         self, state: State, candles: Candles, new_from: int, upstream: Records, params: Params

@@ -43,7 +43,7 @@ LOOKS = {
 
 
 def ticks(
-    s: Any,
+    state: Any,
     time: Any,
     high: Any,
     low: Any,
@@ -55,6 +55,7 @@ def ticks(
     minor: Any,
 ) -> tuple[int, int]:
     """Examine, for each new candle, the candle `wide` and the one `narrow` before it."""
+    s = state[0]
     majors = 0
     minors = 0
     for i in range(new_from, len(time)):

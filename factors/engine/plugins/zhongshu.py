@@ -85,9 +85,10 @@ LOOKS: dict[tuple[str, bool], Json] = {
 
 
 def ticks(
-    s: Any, time: Any, high: Any, low: Any, new_from: int, pens: Any, dead: Any, entries: Any
+    state: Any, time: Any, high: Any, low: Any, new_from: int, pens: Any, dead: Any, entries: Any
 ) -> tuple[int, int]:
     """Take, for each new candle, first the pens that it confirmed, then the candle."""
+    s = state[0]
     p = 0
     deaths = 0
     formed = 0
