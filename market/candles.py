@@ -55,10 +55,14 @@ class Candles:
 
     def take(self, choice: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Self:
         """Return the chosen rows; a mask or index list loses `first_ordinal`."""
-        start = choice.start or 0 if isinstance(choice, slice) else 0
-        first = self.first_ordinal + start if isinstance(choice, slice) else 0
+        first = self.first_ordinal + (choice.start or 0) if isinstance(choice, slice) else 0
         return type(self)(
-            *(column[choice] for column in self.columns()),
+            self.time[choice],
+            self.open[choice],
+            self.high[choice],
+            self.low[choice],
+            self.close[choice],
+            self.volume[choice],
             first_ordinal=first,
         )
 

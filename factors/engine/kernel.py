@@ -75,41 +75,37 @@ class Loop:
         Columns, structured arrays and plain numbers are inputs; `most` says how many rows each
         table can get at most. The kernel returns how many rows it wrote into each.
         """
-        if self._compiled is None or _Unusual.threads:
-            return self._call_unusual(state, inputs, most)
-        return self._call(self._compiled, state, inputs, most)
-
-    def _call(
-        self, compiled: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
-    ) -> list[Table]:
-        try:
-            tables = self._spare[most].pop()
-        except LookupError:
-            tables = [
-                np.empty(rows, nothing.dtype) if rows else nothing
-                for rows, nothing in zip(most, self._nothing, strict=True)
-            ]
-        counts = compiled(state, *inputs, *tables)
-        if not any(counts):
-            self._keep(most, tables)
-            return self._nothing
-        return [table[:count] for table, count in zip(tables, counts, strict=True)]
-
-    def _keep(self, most: tuple[int, ...], tables: list[Table]) -> None:
-        """Keep small tables that nothing was written to, for the next single step."""
-        if max(most) <= MOST_SPARE:
-            self._spare.setdefault(most, []).append(tables)
-
-    def _call_unusual(
-        self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
-    ) -> list[Table]:
-        if _mode.compiling:
-            if self._fresh is None:
-                self._fresh = self._compiled or _compile(self.kernel)
-            return self._call(self._fresh, state, inputs, most)
-        if self._compiled is None or _mode.plain:
+        compiled = self._compiled
+        if compiled is None or _Unusual.threads:
+            compiled = self._unusual()
+        if compiled is None:
             return _call_plain(self.kernel, state, inputs, self.outputs)
-        return self._call(self._compiled, state, inputs, most)
+        # Single steps need small tables all the time: those that nothing was written to come back.
+        spare = self._spare.get(most)
+        try:
+            tables = spare.pop() if spare else self._tables(most)
+        except IndexError:  # another thread was quicker
+            tables = self._tables(most)
+        counts = compiled(state, *inputs, *tables)
+        if any(counts):
+            return [table[:count] for table, count in zip(tables, counts, strict=True)]
+        if spare is not None:
+            spare.append(tables)
+        elif max(most) <= MOST_SPARE:
+            self._spare[most] = [tables]
+        return self._nothing
+
+    def _tables(self, most: tuple[int, ...]) -> list[Table]:
+        pairs = zip(most, self._nothing, strict=True)
+        return [np.empty(rows, nothing.dtype) if rows else nothing for rows, nothing in pairs]
+
+    def _unusual(self) -> Kernel | None:
+        """Return what this thread runs where it may not be the usual: None is plain."""
+        if _mode.compiling and self._fresh is None:
+            self._fresh = self._compiled or _compile(self.kernel)
+        if _mode.compiling:
+            return self._fresh
+        return None if _mode.plain else self._compiled
 
     def _publish(self) -> None:
         self._compiled, self._fresh = self._fresh or self._compiled, None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from factors.engine import kernel, registry
 from factors.engine.types import Factor, Number, Param, Params
 
@@ -46,6 +48,13 @@ class Rules:
                 for factor in self.factors
             }
         return self._arguments[seconds]
+
+    @cached_property
+    def layout(self) -> list[tuple[str, np.dtype[np.void], int]]:
+        """Where the record of each factor stands in a row of bytes: name, dtype, offset."""
+        sizes = [factor.state_dtype.itemsize for factor in self.factors]
+        offsets = [sum(sizes[:n]) for n in range(len(sizes))]
+        return [(f.name, f.state_dtype, o) for f, o in zip(self.factors, offsets, strict=True)]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -76,6 +76,17 @@ def resume(rules: Rules, checkpoint: Checkpoint) -> Standing:
     return Standing(checkpoint.ordinal + 1, states, checkpoint.digest)
 
 
+def carried(rules: Rules, row: bytes, count: int) -> tuple[Standing, bytearray]:
+    """Return the standing after `count` candles whose states are one row of bytes.
+
+    The second value is the row as it changes with each step: `bytes` of it is the next one. For
+    loops over many series; only for factors whose state is a record.
+    """
+    memory = bytearray(row)
+    states = {name: np.ndarray(1, dtype, memory, offset) for name, dtype, offset in rules.layout}
+    return Standing(count, states, b""), memory
+
+
 def reads_from(rules: Rules, standing: Standing) -> int:
     """Return the ordinal from which the next candle's step reads candles."""
     arguments = rules.arguments(0)
@@ -128,7 +139,8 @@ def step(
     `rows` begin at or before `reads_from`; `standing` moves along, its digest excepted. A factor is
     given earlier candles than it asks for where they are few, unless `exact`.
     """
-    exact = exact or standing.count - rows.first_ordinal > MOST_UNASKED
+    new_from, given = standing.count - rows.first_ordinal, rows
+    exact = exact or new_from > MOST_UNASKED
     arguments = rules.arguments(seconds)
     records: dict[str, dict[str, NDArray[np.void]]] = {}
     for factor in rules.factors:
@@ -136,11 +148,11 @@ def step(
         upstream: Records = {}
         for need in factor.needs:
             upstream = {**upstream, **records[need]} if upstream else records[need]
-        state, given = standing.states[name], rows
+        state = standing.states[name]
         if exact:
             asked = factor.reads_from(state, standing.count, arguments[name])
             given = rows.take(slice(asked - rows.first_ordinal, None))
-        new_from = standing.count - given.first_ordinal
+            new_from = standing.count - asked
         records[name] = factor.step(state, given, new_from, upstream, arguments[name])
     standing.count = rows.first_ordinal + len(rows)
     return records

@@ -149,7 +149,7 @@ class Factor:
 
     def load(self, blob: bytes) -> State:
         """Return the state that `dump` wrote."""
-        return np.frombuffer(bytearray(blob), self.state_dtype)
+        return np.ndarray(1, self.state_dtype, bytearray(blob))
 
     def lookback(self, params: Params) -> int:
         """Return how many candles before a new one `step` reads at most.

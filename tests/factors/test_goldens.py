@@ -98,6 +98,7 @@ def stored_heads(series_id: str, time: int) -> dict[str, Any]:
     return {name: head for name, head in heads.items() if head is not None}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", [case for case in names() if golden(case)["n_candles"] < 1000])
 def test_engine_restarted_at_any_candle_gives_the_golden_events(name: str) -> None:
     case = golden(name)

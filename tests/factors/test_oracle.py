@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from factors.engine import runner
 from factors.engine.rules import make_rules
+from market.bundled import bundled_candles
+from market.candle_file import read_candles
 from market.candles import Candles
 from tests.factors.naive import KINDS, Json, events_and_heads
+from tests.goldens import REAL as FOLDERS
 from tests.goldens import candles_of, canonical, golden, names
 
 SECONDS = 60
@@ -198,6 +201,30 @@ def lines(values: Iterable[Any]) -> list[str]:
     return [canonical(value) for value in values]
 
 
+def gappy() -> Candles:
+    name = "gappy_UNITTESTBTC_1m_20171104_20171114.csv.gz"
+    return read_candles(FOLDERS[name] / name).candles
+
+
+REAL = {
+    "bundled minutes": bundled_candles,
+    "minutes with holes": gappy,
+}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("windows", [(50, 5), (10, 3)])
+@pytest.mark.parametrize("name", REAL)
+def test_engine_keeps_the_rules_on_real_candles(name: str, windows: tuple[int, int]) -> None:
+    candles = REAL[name]()
+    expected, _ = events_and_heads(candles.rows(), SECONDS, *windows, with_heads=False)
+
+    events, _ = by_engine(candles, windows, sizes(1))
+
+    assert lines(events) == lines(expected)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_rules_give_the_golden_events_and_heads(name: str) -> None:
     case = golden(name)
@@ -217,12 +244,14 @@ def windows_of(seed: int) -> tuple[int, int]:
     return WINDOWS[seed % len(WINDOWS)]
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("seed", range(20))
 def test_engine_keeps_the_rules_on_made_up_candles(seed: int) -> None:
     assert_engine_keeps_the_rules(made_up(seed, 400), windows_of(seed), sizes(seed))
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("first", range(0, 300, 30))
 def test_engine_keeps_the_rules_on_many_made_up_candles(first: int) -> None:
     for seed in range(first, first + 30):
@@ -277,6 +306,7 @@ HAND_MADE = {
 }
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_engine_keeps_the_rules_on_hand_made_candles(name: str) -> None:
     ranges, step = [], SECONDS

@@ -29,6 +29,22 @@ def test_fewer_candles_than_the_factors_read_are_refused() -> None:
     runner.advance(RULES, standing, candles.take(slice(46, 60)), 60)
 
 
+def test_states_carried_as_one_row_of_bytes_give_the_golden_events() -> None:
+    candles = candles_of(CASE)
+    start = runner.start(RULES, "")
+    state = b"".join(f.dump(start.states[f.name]) for f in RULES.factors)
+    keys = []
+    for ordinal in range(len(candles)):
+        standing, memory = runner.carried(RULES, state, ordinal)
+        rows = candles.take(slice(runner.reads_from(RULES, standing), ordinal + 1))
+        records = runner.step(RULES, standing, rows, 60)
+        found = runner.in_order(RULES.factors, records, rows, len(rows) - 1)
+        keys += [event.event_key for event in found]
+        state = bytes(memory)
+
+    assert keys == [event["event_key"] for event in CASE["events"]]
+
+
 def test_a_checkpoint_without_a_factor_is_refused() -> None:
     with pytest.raises(CheckpointError, match="pivot"):
         runner.resume(RULES, Checkpoint(0, 60, {}, {}, {}, b""))

@@ -246,7 +246,7 @@ class Anchor(Factor):
     ) -> dict[str, NDArray[np.void]]:
         pens, entries = upstream["pen.confirmed"], upstream["zhongshu.entry"]
         inputs = (candles.time, candles.high, candles.low, new_from, pens, entries)
-        most = len(entries) + len(candles) - new_from
+        most = len(entries) + len(candles.time) - new_from
         (switches,) = LOOP(state, inputs, (most,))
         return {"anchor.switch": switches}
 

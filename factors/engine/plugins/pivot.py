@@ -56,24 +56,26 @@ def ticks(
 ) -> tuple[int, int]:
     """Examine, for each new candle, the candle `wide` and the one `narrow` before it."""
     s = state[0]
+    count = s["count"]
+    last_major = s["last_major"]
     majors = 0
     minors = 0
     for i in range(new_from, len(time)):
-        ordinal = s["count"]
-        s["count"] = ordinal + 1
+        ordinal = count
+        count += 1
         if ordinal >= 2 * wide and time[i - wide] == time[i] - wide * seconds:
             k = i - wide
             if is_major(high, k, wide, 1):
                 write(major[majors], ordinal, time, high, k, i, 1)
                 majors += 1
-                s["last_major"] = ordinal - wide
+                last_major = ordinal - wide
             if is_major(low, k, wide, -1):
                 write(major[majors], ordinal, time, low, k, i, -1)
                 majors += 1
-                s["last_major"] = ordinal - wide
+                last_major = ordinal - wide
         if (
-            s["last_major"] >= 0
-            and ordinal - 2 * narrow >= s["last_major"]
+            last_major >= 0
+            and ordinal - 2 * narrow >= last_major
             and time[i - narrow] == time[i] - narrow * seconds
         ):
             k = i - narrow
@@ -83,6 +85,8 @@ def ticks(
             if is_minor(low, k, narrow, -1):
                 write(minor[minors], ordinal, time, low, k, i, -1)
                 minors += 1
+    s["count"] = count
+    s["last_major"] = last_major
     return majors, minors
 
 
@@ -173,7 +177,7 @@ class Pivot(Factor):
     ) -> dict[str, NDArray[np.void]]:
         wide, narrow = params["window_major"], params["window_minor"]
         columns = (candles.time, candles.high, candles.low)
-        most = 2 * (len(candles) - new_from)
+        most = 2 * (len(candles.time) - new_from)
         inputs = (*columns, new_from, params["seconds"], wide, narrow)
         major, minor = LOOP(state, inputs, (most, most))
         return {"pivot.major": major, "pivot.minor": minor}

@@ -271,7 +271,7 @@ class Zhongshu(Factor):
     ) -> dict[str, NDArray[np.void]]:
         pens = upstream["pen.confirmed"]
         inputs = (candles.time, candles.high, candles.low, new_from, pens)
-        most = len(pens) + len(candles) - new_from
+        most = len(pens) + len(candles.time) - new_from
         dead, entries = LOOP(state, inputs, (len(pens), most))
         return {"zhongshu.dead": dead, "zhongshu.entry": entries}
 
