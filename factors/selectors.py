@@ -8,6 +8,9 @@ from factors.engine.types import StoredEvent
 from market import database, selectors
 from market.candles import Candles
 
+LAST = 2**63 - 1
+FOUND_TABLES = ("factor_events", "factor_head_snapshots")
+
 
 def checkpoint_before(series_id: str, at_time: int) -> Checkpoint | None:
     """Return the newest checkpoint at or before a time; its heads are left empty."""
@@ -54,17 +57,26 @@ def events_between(series_id: str, start: int, end: int) -> dict[str, list[Store
 
 
 def events_in_order(
-    series_id: str, factor: str | None = None, page: int = 5000
+    series_id: str,
+    factor: str | None = None,
+    page: int = 5000,
+    *,
+    after: int = -1,
+    to_time: int = LAST,
 ) -> Iterator[tuple[str, str, str, int, str]]:
-    """Yield all events: factor, kind, event_key, candle_time, payload text, in ledger order."""
+    """Yield events: factor, kind, event_key, candle_time, payload text, in ledger order.
+
+    All of them, or those with `candle_time` in (after, to_time].
+    """
     narrowed, params = ("AND factor_name = %s ", [factor]) if factor else ("", [])
-    place = (-1, -1)
+    place = (after + 1, -1)
     while True:
         rows = database.rows(
             "SELECT candle_time, seq, factor_name, kind, event_key, payload_json "  # noqa: S608
             f"FROM factor_events WHERE series_id = %s {narrowed}"
-            "AND (candle_time, seq) > (%s, %s) ORDER BY candle_time, seq LIMIT %s",
-            [series_id, *params, *place, page],
+            "AND (candle_time, seq) > (%s, %s) AND candle_time <= %s "
+            "ORDER BY candle_time, seq LIMIT %s",
+            [series_id, *params, *place, to_time, page],
         )
         for candle_time, _, name, kind, key, text in rows:
             yield name, kind, key, candle_time, text
@@ -90,6 +102,25 @@ def first_event_time(series_id: str) -> float:
         "SELECT min(candle_time) FROM factor_events WHERE series_id = %s", [series_id]
     )
     return float("inf") if found is None else float(found)
+
+
+def newest_found(table: str, series_id: str) -> int | None:
+    """Return the candle of the newest row of a series in one of `FOUND_TABLES`."""
+    newest: int | None = database.value(
+        f"SELECT max(candle_time) FROM {table} WHERE series_id = %s",  # noqa: S608 (our names)
+        [series_id],
+    )
+    return newest
+
+
+def digests_at(series_id: str, candle_time: int | None) -> dict[str, str]:
+    """Return the digest in the checkpoint of each factor at exactly this candle."""
+    rows = database.rows(
+        "SELECT factor_name, digest FROM factor_head_snapshots "
+        "WHERE series_id = %s AND candle_time = %s",
+        [series_id, candle_time],
+    )
+    return {name: bytes(digest).hex() for name, digest in rows}
 
 
 def found_checksum(series_id: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from django.conf import settings
 from factors.engine import kernel, runner
 from factors.engine.rules import Rules, by_factor, make_rules
 from factors.engine.runner import Advance, Checkpoint, Standing
-from factors.engine.types import FactorEvent, Number
+from factors.engine.types import Number
 from factors.selectors import checkpoint_before, stored_candles
 from market import database
 from market.candles import Candles
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # Loading the compiled rules takes as long as running so many candles plain.
 WORTH_WARMING = 200_000
+# Earlier than any time that a damaged row can hold, so that a run from the first candle clears it.
+BEFORE_ALL = -(2**63)
 EVENT_COLUMNS = {
     "series_id": "text",
     "factor_name": "text",
@@ -63,8 +65,8 @@ class Found:
 
     @property
     def resumed_time(self) -> int:
-        """The time up to which what was found before stays; -1: nothing does."""
-        return self.resumed.candle_time if self.resumed else -1
+        """The time up to which what was found before stays; negative: nothing does."""
+        return self.resumed.candle_time if self.resumed else BEFORE_ALL
 
 
 def current_rules() -> Rules:
@@ -166,18 +168,13 @@ def found_write(runs: Sequence[Found]) -> None:
     database.insert(
         "factor_events",
         EVENT_COLUMNS,
-        (_event_row(found, event, now) for found in runs for event in found.advance.events),
+        (row for found in runs for row in event_rows(found, now)),
         "ON CONFLICT (series_id, factor_name, event_key) DO NOTHING",
     )
     database.insert(
         "factor_head_snapshots",
         SNAPSHOT_COLUMNS,
-        (
-            row
-            for found in runs
-            for kept in _kept(found)
-            for row in _snapshot_rows(found, kept, now)
-        ),
+        (row for found in runs for row in snapshot_rows(found, now)),
     )
 
 
@@ -205,31 +202,35 @@ def _kept(found: Found) -> Iterable[Checkpoint]:
     yield from (c for c in last if c.ordinal % runner.CHECKPOINT_EVERY)
 
 
-def _event_row(found: Found, event: FactorEvent, now: int) -> tuple[object, ...]:
-    return (
-        found.series_id,
-        event.factor,
-        event.candle_time,
-        event.ordinal,
-        event.seq,
-        event.kind,
-        event.event_key,
-        orjson.dumps(event.payload).decode(),
-        now,
-    )
-
-
-def _snapshot_rows(found: Found, checkpoint: Checkpoint, now: int) -> Iterable[tuple[object, ...]]:
-    for factor in found.rules.factors:
+def event_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield the events of a run as they are stored, in `EVENT_COLUMNS`."""
+    for event in found.advance.events:
         yield (
             found.series_id,
-            factor.name,
-            checkpoint.candle_time,
-            0,
-            checkpoint.ordinal,
-            orjson.dumps(checkpoint.heads[factor.name]).decode(),
-            checkpoint.states[factor.name],
-            factor.state_version,
-            checkpoint.digest,
+            event.factor,
+            event.candle_time,
+            event.ordinal,
+            event.seq,
+            event.kind,
+            event.event_key,
+            orjson.dumps(event.payload).decode(),
             now,
         )
+
+
+def snapshot_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield the checkpoints of a run that are stored, one row a factor, in `SNAPSHOT_COLUMNS`."""
+    for checkpoint in _kept(found):
+        for factor in found.rules.factors:
+            yield (
+                found.series_id,
+                factor.name,
+                checkpoint.candle_time,
+                0,
+                checkpoint.ordinal,
+                orjson.dumps(checkpoint.heads[factor.name]).decode(),
+                checkpoint.states[factor.name],
+                factor.state_version,
+                checkpoint.digest,
+                now,
+            )

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from asgiref.sync import sync_to_async
@@ -47,7 +48,7 @@ def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipelin
         SeriesId.parse(series_id)
     for part in _transactions(batches):
         try:
-            works = _take(part)
+            works = database.retrying(partial(_take, part))
         except DatabaseError as error:
             logger.exception("pipeline.transaction_failed %s series from %s", len(part), min(part))
             errors.append(IngestPipelineError(CANDLE_STEP, min(part), error))

@@ -6,7 +6,7 @@ in memory first, so a rule that raises has touched nothing.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -21,7 +21,7 @@ from factors.services import Found
 from ledger.models import LedgerHead
 from ledger.overlay import render
 from ledger.overlay.render import Drawn
-from ledger.selectors import announced_head
+from ledger.selectors import announced_head, instructions_checksum
 from market import database
 from market.candles import Candles
 from market.groups import MOST_CANDLES, Hint, announce
@@ -252,22 +252,26 @@ def _drawn_write(works: Sequence[Work]) -> None:
     database.insert(
         "overlay_instruction_versions",
         INSTRUCTION_COLUMNS,
-        (
-            (
-                work.series_id,
-                one.instruction_id,
-                one.kind,
-                one.visible_time,
-                one.ordinal,
-                one.seq,
-                one.text,
-                now,
-            )
-            for work in works
-            for one in work.drawn
-        ),
+        (row for work in works for row in instruction_rows(work.series_id, work.drawn, now)),
         "ON CONFLICT (series_id, instruction_id, ordinal) DO NOTHING",
     )
+
+
+def instruction_rows(
+    series_id: str, drawn: Iterable[Drawn], now: int
+) -> Iterator[tuple[object, ...]]:
+    """Yield instructions as they are stored, in `INSTRUCTION_COLUMNS`."""
+    for one in drawn:
+        yield (
+            series_id,
+            one.instruction_id,
+            one.kind,
+            one.visible_time,
+            one.ordinal,
+            one.seq,
+            one.text,
+            now,
+        )
 
 
 def _move_heads(work: Work) -> None:
@@ -292,24 +296,69 @@ def _move_heads(work: Work) -> None:
     head.last_error_at = None
 
 
-def refresh_series_sync(up_to_times: Mapping[str, int]) -> list[Step]:
+def refresh_series_sync(
+    up_to_times: Mapping[str, int], *, wait: float = database.WRITE_WAIT
+) -> list[Step]:
     """Bring ledgers up to date without new candles; raise the first error in text order.
 
-    A series whose ledger already reaches the asked time does nothing; one that is behind goes up
-    to its newest candle.
+    Each goes up to its newest candle and never beyond; one that is there does nothing, and has
+    its steps all the same. `OperationalError` is raised if no turn to write comes within `wait`
+    seconds.
     """
     works: list[Work] = []
     names = sorted(name for name, up_to in up_to_times.items() if up_to > 0)
     for start in range(0, len(names), SERIES_PER_TRANSACTION):
         part = names[start : start + SERIES_PER_TRANSACTION]
-        with database.writing():
+        with database.writing(wait):
             heads = [head for head in _locked(part) if head.candle_head is not None]
             done = [Work(head) for head in heads]
             works_advance(done)
+            for work in done:
+                _note_idle(work)
         works_announce(done)
         works += done
     raise_first([work.error for work in works if work.error])
     return [step for work in works for step in work.steps]
+
+
+def _note_idle(work: Work) -> None:
+    """Say of a series that had nothing to do that its steps ran."""
+    if work.steps or not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+        return
+    drawing = [OVERLAY_STEP] if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST else []
+    for step in (FACTOR_STEP, *drawing):
+        work.steps.append(Step(f"{step}:{work.series_id}", ok=True, duration_ms=0.0))
+
+
+def overlay_redraw(series_id: str, *, wait: float = database.WRITE_WAIT) -> bool:
+    """Throw away what is drawn of a series and draw its events again, up to its factor head.
+
+    One transaction. If a drawing came out differently, the generation rises and True is returned.
+    """
+    with database.writing(wait):
+        (head,) = _locked([series_id])
+        work = Work(head)
+        before = instructions_checksum(series_id)
+        database.execute(
+            "DELETE FROM overlay_instruction_versions WHERE series_id = %s", [series_id]
+        )
+        events = events_after(series_id, -1, -1 if head.factor_head is None else head.factor_head)
+        try:
+            work.drawn = render.history(
+                services.current_rules(),
+                [(ordinal, name, kind, orjson.loads(text)) for ordinal, name, kind, text in events],
+            )
+        except Exception as error:  # a rule may raise anything
+            raise IngestPipelineError(OVERLAY_STEP, series_id, error) from error
+        _drawn_write([work])
+        altered = instructions_checksum(series_id) != before
+        if altered or head.overlay_head != head.factor_head:
+            head.overlay_head = head.factor_head
+            head.generation += altered
+            head.save()
+            work.changed = work.rebuilt = True
+    works_announce([work])
+    return altered
 
 
 def works_announce(works: Sequence[Work]) -> None:

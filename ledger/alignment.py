@@ -6,12 +6,16 @@ VERSIONS = 1 << 32
 
 
 class LedgerError(Exception):
-    """A read or refresh that the ledger cannot serve. `detail` goes to the client."""
+    """A read or refresh that the ledger cannot serve.
+
+    `detail` goes to the client; `code` says for logs and tests who asked.
+    """
 
     detail = ""
 
-    def __init__(self, detail: str = "") -> None:
+    def __init__(self, detail: str = "", code: str = "") -> None:
         self.detail = detail or self.detail
+        self.code = code
         super().__init__(self.detail)
 
 
@@ -38,7 +42,8 @@ class Heads:
     """Up to which candle each part of a series' ledger is known; all None before the first.
 
     Nothing at or after `dirty_from` can be trusted until it is computed again; `is_current` is
-    False while the ledger was computed by other rules.
+    False while the ledger was computed by other rules than those of now. `rules_fingerprint` is
+    that of the rules it was computed by.
     """
 
     candle: int | None = None
@@ -47,6 +52,7 @@ class Heads:
     dirty_from: int | None = None
     generation: int = 0
     is_current: bool = True
+    rules_fingerprint: str = ""
 
     def sound(self, head: int | None) -> int | None:
         """Return up to when what a head covers can be trusted; None: not at all."""
@@ -63,15 +69,15 @@ class Heads:
         """Say whether a version or cursor is of this generation."""
         return version // VERSIONS == self.generation
 
-    def require_factor(self, time: int) -> None:
+    def require_factor(self, time: int, code: str = "") -> None:
         """Raise `OutOfSyncError` unless factors cover the time."""
         if not self.covers(self.factor, time):
-            raise OutOfSyncError("ledger_out_of_sync:factor")
+            raise OutOfSyncError("ledger_out_of_sync:factor", code)
 
-    def require_overlay(self, time: int) -> None:
+    def require_overlay(self, time: int, code: str = "") -> None:
         """Raise `OutOfSyncError` unless drawings cover the time."""
         if not self.covers(self.overlay, time):
-            raise OutOfSyncError("ledger_out_of_sync:overlay")
+            raise OutOfSyncError("ledger_out_of_sync:overlay", code)
 
 
 def version_id(generation: int, ordinal: int) -> int:

@@ -2,14 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import Field
-from rest_framework.decorators import api_view
+from django.conf import settings
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from rest_framework.decorators import api_view, permission_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ledger import frames
+from ledger.diff import diff
+from ledger.digest import digest
 from ledger.health import factor_health
-from market.http import Input, SeriesText, Time, read_query
+from ledger.repair import ReadRepairService
+from ledger.replay import ReplayPrepareService
+from market.access import MayWrite
+from market.http import Input, NotFoundError, SeriesText, Time, read_body, read_query
+from market.series import SeriesId
 
 Window = Annotated[int, Field(ge=1, le=5000)]
 Cursor = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -45,6 +53,26 @@ class PollQuery(WindowQuery):
 
     after_id: Cursor = 0
     limit: Window = 2000
+
+
+class DigestQuery(SeriesQuery):
+    """A series and a time; none is the factor head."""
+
+    at_time: Time | None = None
+
+
+class DiffQuery(WindowQuery):
+    """Two times, the later one not before the earlier."""
+
+    from_time: Time
+    to_time: Time
+
+    @field_validator("to_time")
+    @classmethod
+    def _not_before(cls, to_time: int, given: ValidationInfo) -> int:
+        if to_time < given.data.get("from_time", to_time):
+            raise PydanticCustomError("time_order", "to_time should not be before from_time")
+        return to_time
 
 
 @api_view(["GET"])
@@ -110,4 +138,85 @@ def delta_poll(request: Request) -> Response:
             after_id=query.after_id,
             window_candles=query.window_candles,
         )
+    )
+
+
+@api_view(["GET"])
+def ledger_digest(request: Request) -> Response:
+    """Return one hash of all candles and events up to a time (`protocol.md` 8.2)."""
+    query = read_query(DigestQuery, request)
+    return Response(digest(series_id=query.series_id, at_time=query.at_time))
+
+
+@api_view(["GET"])
+def ledger_diff(request: Request) -> Response:
+    """Return what happened between two times (`protocol.md` 8.3)."""
+    query = read_query(DiffQuery, request)
+    return Response(
+        diff(
+            series_id=query.series_id,
+            from_time=query.from_time,
+            to_time=query.to_time,
+            window_candles=query.window_candles,
+        )
+    )
+
+
+class PrepareBody(Input):
+    """What to make ready for replay; without a time, up to the newest candle."""
+
+    series_id: SeriesText
+    to_time: Time | None = None
+    window_candles: Window | None = None
+
+
+class RepairBody(Input):
+    """What to draw again."""
+
+    series_id: SeriesText
+    to_time: Time | None = None
+
+
+@api_view(["POST"])
+def replay_prepare(request: Request) -> Response:
+    """Bring a ledger up to a time, if it is not there yet (`protocol.md` 7.1)."""
+    body = read_body(PrepareBody, request)
+    series = SeriesId.parse(body.series_id)
+    done = ReplayPrepareService().prepare(
+        series_id=str(series), to_time=body.to_time, window_candles=body.window_candles
+    )
+    return Response(
+        {
+            "ok": True,
+            "series_id": body.series_id,
+            "requested_time": done.requested_time,
+            "aligned_time": done.aligned_time,
+            "window_candles": done.window_candles,
+            "factor_head_time": done.heads.factor,
+            "overlay_head_time": done.heads.overlay,
+            "computed": done.computed,
+        }
+    )
+
+
+@api_view(["POST"])
+@permission_classes([MayWrite])
+def repair_overlay(request: Request) -> Response:
+    """Draw a series again from its events (`protocol.md` 8.1); gates closed, no such route."""
+    if not (settings.TRADE_CANVAS_ENABLE_DEV_API and settings.TRADE_CANVAS_ENABLE_READ_REPAIR_API):
+        raise NotFoundError
+    body = read_body(RepairBody, request)
+    series = SeriesId.parse(body.series_id)
+    done = ReadRepairService().repair_overlay(series_id=str(series), to_time=body.to_time)
+    return Response(
+        {
+            "ok": True,
+            "series_id": body.series_id,
+            "requested_time": done.requested_time,
+            "aligned_time": done.aligned_time,
+            "factor_head_time": done.heads.factor,
+            "overlay_head_time": done.heads.overlay,
+            "refreshed": bool(done.steps),
+            "steps": done.steps,
+        }
     )

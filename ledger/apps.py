@@ -1,16 +1,22 @@
 """Tell the ground floor how far each ledger is ready."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class LedgerConfig(AppConfig):
-    """Registers the announced heads with the sockets' hub."""
+    """Registers the announced heads with the sockets' hub, and the warm-up after reads."""
 
     name = "ledger"
 
     def ready(self) -> None:
-        """Give the hub its reader; models are loaded by now."""
+        """Give the hub its reader and reads their warm-up; models are loaded by now."""
         from ledger.selectors import announced_heads
-        from market import hub
+        from ledger.warmup import MarketLedgerWarmupService
+        from market import after_read, hub
 
         hub.register_heads(announced_heads)
+        after_read.register(
+            MarketLedgerWarmupService().ensure_ledgers_warm,
+            lambda: settings.TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP,
+        )

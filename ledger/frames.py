@@ -5,8 +5,11 @@ from factors.slices import Knowledge, empty_slices, knowledge_at, slices_answer
 from ledger.alignment import Heads, NoDataError, NoOverlayError, OutOfSyncError
 from ledger.draw import draw_delta, empty_delta, render_window
 from ledger.selectors import heads_of
-from market import database, selectors
+from ledger.sync import LedgerSyncService
+from market import database
 from market.series import BadSeriesIdError, SeriesId
+
+SYNC = LedgerSyncService()
 
 
 def parsed(series_id: str) -> SeriesId | None:
@@ -21,10 +24,10 @@ def slices(*, series_id: str, at_time: int, window_candles: int) -> Json:
     """Return what the factors knew at a time (`protocol.md` 4.1)."""
     series = parsed(series_id)
     with database.reading():
-        aligned = selectors.floor_time(series_id, at_time) if series else None
+        aligned = SYNC.aligned_time(series_id, at_time) if series else None
         if series is None or aligned is None:
             return empty_slices(series_id, at_time)
-        heads_of(series_id).require_factor(aligned)
+        SYNC.require_factor_ready(heads_of(series_id), aligned)
         return slices_answer(knowledge_at(series, aligned, window_candles), window_candles)
 
 
@@ -35,11 +38,11 @@ def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | No
         if series is None:
             return empty_delta(series_id, cursor)
         heads = heads_of(series_id)
-        aligned = heads.candle if at_time is None else selectors.floor_time(series_id, at_time)
+        aligned = heads.candle if at_time is None else SYNC.aligned_time(series_id, at_time)
         if aligned is None:
             return empty_delta(series_id, cursor)
-        heads.require_overlay(aligned)
-        heads.require_factor(aligned)
+        SYNC.require_overlay_ready(heads, aligned)
+        SYNC.require_factor_ready(heads, aligned)
         knowledge = knowledge_at(series, aligned, render_window(window_candles))
         return draw_delta(knowledge, heads, window_candles, cursor)
 
@@ -55,7 +58,7 @@ def live(*, series_id: str, window_candles: int) -> Json:
             raise NoDataError
         if heads.overlay is None:
             raise NoOverlayError
-        aligned = selectors.floor_time(series_id, min(heads.candle, heads.overlay))
+        aligned = SYNC.aligned_time(series_id, min(heads.candle, heads.overlay))
         return _frame(series, heads, heads.candle, aligned, window_candles)
 
 
@@ -63,7 +66,7 @@ def at_time(*, series_id: str, at_time: int, window_candles: int) -> Json:
     """Return the frame of the newest closed candle at or before a time (`protocol.md` 6.2)."""
     series = parsed(series_id)
     with database.reading():
-        aligned = selectors.floor_time(series_id, at_time) if series else None
+        aligned = SYNC.aligned_time(series_id, at_time) if series else None
         if series is None or aligned is None:
             raise NoDataError
         return _frame(series, heads_of(series_id), at_time, aligned, window_candles)
@@ -80,8 +83,7 @@ def poll(*, series_id: str, after_id: int, window_candles: int) -> Json:
         heads = heads_of(series_id)
         if heads.candle is None:
             return answer | nothing
-        heads.require_factor(heads.candle)
-        heads.require_overlay(heads.candle)
+        SYNC.require_heads_ready(series_id, heads.candle, heads=heads)
         knowledge = knowledge_at(series, heads.candle, render_window(window_candles))
         drawn = draw_delta(knowledge, heads, window_candles, after_id)
         next_id = drawn["next_cursor"]["version_id"]
@@ -109,8 +111,7 @@ def _frame(
     """Return slices and drawings of one candle, from one state of the database."""
     if aligned is None:
         raise NoDataError
-    heads.require_factor(aligned)
-    heads.require_overlay(aligned)
+    SYNC.require_heads_ready(str(series), aligned, heads=heads)
     knowledge: Knowledge = knowledge_at(series, aligned, render_window(window_candles))
     factor_slices = slices_answer(knowledge, window_candles)
     draw_state = draw_delta(knowledge, heads, window_candles, 0)

@@ -13,7 +13,7 @@ from factors import services
 from ledger.advance import Work, heads_lock, works_advance, works_announce
 from ledger.alignment import NoDataError
 from ledger.selectors import ledger_checksum
-from market import database
+from market import database, selectors
 
 
 class RebuildOffError(Exception):
@@ -41,10 +41,13 @@ def series_rebuild(series_id: str, progress: Callable[[int], None] = lambda _: N
     with database.writing():
         heads = heads_lock([series_id])
         head = heads[0]
+        head.candle_head = selectors.head_time(series_id)
         if head.candle_head is None:
             raise NoDataError
-        before, generation = ledger_checksum(series_id), head.generation
         same_rules = head.rules_fingerprint == services.current_fingerprint()
+        if same_rules:
+            works_advance([Work(head)])  # what is only behind would else count as altered
+        before, generation = ledger_checksum(series_id), head.generation
         work = Work(head, from_first=True, progress=progress)
         works_advance([work])
         if work.found and same_rules and ledger_checksum(series_id) == before:

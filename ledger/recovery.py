@@ -4,8 +4,9 @@ import logging
 
 from django.db import DatabaseError
 
-from ledger.advance import IngestPipelineError, refresh_series_sync
+from ledger.advance import IngestPipelineError
 from ledger.selectors import series_behind
+from ledger.sync import LedgerSyncService
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +18,10 @@ def recover() -> list[str]:
 
     A series that fails keeps its error in its head row and does not stop the others.
     """
-    failed = []
+    failed, sync = [], LedgerSyncService()
     for series_id in series_behind():
         try:
-            refresh_series_sync({series_id: FAR_FUTURE})
+            sync.refresh(series_id, FAR_FUTURE)
         except (IngestPipelineError, DatabaseError) as error:
             logger.warning("ledger.recovery_failed %s %s", series_id, error)
             failed.append(series_id)

@@ -2,23 +2,30 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import orjson
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 
-from factors.selectors import found_checksum
-from factors.services import current_fingerprint, is_current
+from factors.selectors import FOUND_TABLES, digests_at, found_checksum, newest_found
+from factors.services import current_fingerprint, current_rules, is_current
 from ledger.alignment import Heads
+from ledger.invariants import Facts
 from ledger.models import LedgerHead
 from ledger.overlay.render import Drawn
-from market import database
+from market import database, selectors
 from market.subscriptions import AnnouncedHead
+
+
+def head_row(series_id: str) -> LedgerHead | None:
+    """Return the head row of a series; a series that was never written has none."""
+    return LedgerHead.objects.using(database.alias()).filter(series_id=series_id).first()
 
 
 def heads_of(series_id: str) -> Heads:
     """Return the heads of a series; a series that was never written has none."""
-    row = LedgerHead.objects.using(database.alias()).filter(series_id=series_id).first()
+    row = head_row(series_id)
     return Heads() if row is None else heads_in(row)
 
 
@@ -31,6 +38,7 @@ def heads_in(row: LedgerHead) -> Heads:
         dirty_from=row.dirty_from,
         generation=row.generation,
         is_current=is_current(row.rules_fingerprint),
+        rules_fingerprint=row.rules_fingerprint,
     )
 
 
@@ -60,6 +68,12 @@ def series_with_candles() -> list[str]:
     return sorted(heads.values_list("series_id", flat=True))
 
 
+def series_known() -> list[str]:
+    """Return the series of which anything at all is stored, in text order."""
+    tables = ("candles", "ledger_heads", *FOUND_TABLES, "overlay_instruction_versions")
+    return sorted({name for table in tables for name in database.series_in(table)})
+
+
 def series_behind() -> list[str]:
     """Return the series whose ledger does not reach their newest candle, or was made otherwise."""
     heads = LedgerHead.objects.filter(candle_head__isnull=False)
@@ -72,6 +86,57 @@ def series_behind() -> list[str]:
         sound = sound.filter(overlay_head=F("candle_head"))
     behind = heads.exclude(pk__in=sound.values("pk"))
     return sorted(behind.values_list("series_id", flat=True))
+
+
+def ledger_facts(series_id: str) -> Facts:
+    """Return what the invariants of a series are about, from one state of the database."""
+    with database.reading():
+        row = head_row(series_id)
+        head = row or LedgerHead(series_id=series_id)
+        times = (head.candle_head, head.factor_head, head.overlay_head)
+        return Facts(
+            has_row=row is not None,
+            candle_head=head.candle_head,
+            factor_head=head.factor_head,
+            overlay_head=head.overlay_head,
+            generation=head.generation,
+            digest=head.digest,
+            newest_candle=selectors.head_time(series_id),
+            head_candles=selectors.times_stored(series_id, [t for t in times if t is not None]),
+            newest_event=newest_found("factor_events", series_id),
+            newest_checkpoint=newest_found("factor_head_snapshots", series_id),
+            newest_instruction=newest_instruction(series_id),
+            digests=digests_at(series_id, head.factor_head),
+            factors=_factors_of(head),
+        )
+
+
+def _factors_of(head: LedgerHead) -> frozenset[str]:
+    """Return the factors whose checkpoints a ledger must hold, as far as is known here."""
+    rules = current_rules()
+    is_ours = head.rules_fingerprint == rules.fingerprint
+    return frozenset(rules.names if is_ours else ())
+
+
+def newest_instruction(series_id: str) -> int | None:
+    """Return when the newest stored instruction of a series became visible."""
+    newest: int | None = database.value(
+        "SELECT max(visible_time) FROM overlay_instruction_versions WHERE series_id = %s",
+        [series_id],
+    )
+    return newest
+
+
+def dirty_series(settled_before: datetime) -> dict[str, int]:
+    """Return where series are to be computed again though the recovery should have done it.
+
+    It tried and failed, or nothing happened to the series since `settled_before`.
+    """
+    if not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+        return {}
+    due = ~Q(last_error="") | Q(updated_at__lt=settled_before)
+    heads = LedgerHead.objects.filter(due, dirty_from__isnull=False)
+    return {head.series_id: head.dirty_from for head in heads if head.dirty_from is not None}
 
 
 def instructions_between(series_id: str, start: int, end: int) -> list[Drawn]:
@@ -90,7 +155,12 @@ def instructions_between(series_id: str, start: int, end: int) -> list[Drawn]:
 
 def ledger_checksum(series_id: str) -> str:
     """Return a hash of all that is stored of a series' ledger, heads and clock times aside."""
-    digest = hashlib.sha256(found_checksum(series_id))
+    return (found_checksum(series_id) + instructions_checksum(series_id)).hex()
+
+
+def instructions_checksum(series_id: str) -> bytes:
+    """Return a hash of what is drawn of a series, clock times aside."""
+    digest = hashlib.sha256()
     rows = database.rows(
         "SELECT ordinal, seq, instruction_id, kind, visible_time, def_json "
         "FROM overlay_instruction_versions WHERE series_id = %s ORDER BY ordinal, seq",
@@ -98,4 +168,4 @@ def ledger_checksum(series_id: str) -> str:
     )
     for row in rows:
         digest.update(repr(row).encode())
-    return digest.hexdigest()
+    return digest.digest()

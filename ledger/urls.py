@@ -11,4 +11,8 @@ urlpatterns = [
     path("api/frame/live", api.frame_live),
     path("api/frame/at_time", api.frame_at_time),
     path("api/delta/poll", api.delta_poll),
+    path("api/replay/prepare", api.replay_prepare),
+    path("api/dev/repair/overlay", api.repair_overlay),
+    path("api/ledger/digest", api.ledger_digest),
+    path("api/ledger/diff", api.ledger_diff),
 ]

@@ -6,16 +6,19 @@ a writer and sees one state of the database. Inside an open write transaction th
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 WRITER, READER = "default", "reader"
 WRITE_WAIT = 10.0
+RETRY_PAUSES = (0.05, 0.1, 0.2)
+GIVEN_UP = frozenset({"40P01", "40001"})  # deadlock, serialization failure
+T = TypeVar("T")
 _writers = threading.RLock()
 _alias: ContextVar[str] = ContextVar("alias", default=WRITER)
 
@@ -49,11 +52,13 @@ def reading() -> Iterator[None]:
 def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
     """Hold one write transaction for the block.
 
-    SQLite has one writer, and those who wait for it poll; so the writers of this process queue
-    here, for at most `wait` seconds, before they ask the database. Raises `OperationalError`.
+    A lock is waited for at most `wait` seconds, then `OperationalError` is raised. SQLite has one
+    writer, and those who wait for it poll; so the writers of this process queue here, before they
+    ask the database.
     """
     if connections[WRITER].vendor != "sqlite":
         with transaction.atomic(using=WRITER):
+            execute(f"SET LOCAL lock_timeout = {max(1, int(wait * 1000))}", [])
             yield
         return
     began = time.monotonic()
@@ -67,6 +72,21 @@ def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
             yield
     finally:
         _writers.release()
+
+
+def retrying(action: Callable[[], T]) -> T:
+    """Run a whole transaction, again where the database gave it up for another one's sake.
+
+    A deadlock or serialization failure of PostgreSQL is tried three times more.
+    """
+    for pause in RETRY_PAUSES:
+        try:
+            return action()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") not in GIVEN_UP:
+                raise
+            time.sleep(pause)
+    return action()
 
 
 def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -83,6 +103,25 @@ def value(sql: str, params: Sequence[Any]) -> Any:
         found.execute(sql, params)
         row = found.fetchone()
         return row[0] if row else None
+
+
+def series_rows(table: str, columns: Iterable[str], series_id: str) -> list[tuple[Any, ...]]:
+    """Return these columns of all rows of a series, in no order; what is binary comes as bytes."""
+    sql = f"SELECT {', '.join(columns)} FROM {table} WHERE series_id = %s"  # noqa: S608 (our names)
+    return [
+        tuple(bytes(v) if isinstance(v, memoryview) else v for v in row)
+        for row in rows(sql, [series_id])
+    ]
+
+
+def series_in(table: str) -> list[str]:
+    """Return the series that have rows in a table; costs one look into its index for each."""
+    sql = (
+        f"WITH RECURSIVE found(name) AS (SELECT min(series_id) FROM {table} UNION ALL "  # noqa: S608
+        f"SELECT (SELECT min(series_id) FROM {table} WHERE series_id > name) FROM found "
+        "WHERE name IS NOT NULL) SELECT name FROM found WHERE name IS NOT NULL"
+    )
+    return [name for (name,) in rows(sql, [])]
 
 
 def insert(

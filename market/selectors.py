@@ -89,6 +89,15 @@ def candle_count(series_id: str, start: int, end: int) -> int:
     return _number(COUNT, [series_id, start, end]) or 0
 
 
+def times_stored(series_id: str, times: Sequence[int]) -> frozenset[int]:
+    """Return those of these times at which a candle is stored."""
+    if not times:
+        return frozenset()
+    marks = ", ".join(["%s"] * len(times))
+    sql = f"SELECT candle_time FROM candles WHERE series_id = %s AND candle_time IN ({marks})"  # noqa: S608 (only marks)
+    return frozenset(time for (time,) in database.rows(sql, [series_id, *times]))
+
+
 def times_between(series_id: str, start: int, end: int) -> NDArray[np.int64]:
     """Return the times of the candles from `start` to `end`, both included."""
     rows = database.rows(TIMES, [series_id, start, end])

@@ -97,6 +97,31 @@ def test_the_models_of_every_app_are_its_own() -> None:
     }
 
 
+# Whoever calls one of these from elsewhere has a second way to align, refresh or check readiness.
+ONE_WAY = {
+    "floor_time": {"ledger.sync"},
+    "require_factor": {"ledger.sync"},
+    "require_overlay": {"ledger.sync"},
+    "refresh_series_sync": {"ledger.sync"},
+    "covers": {"ledger.alignment", "ledger.sync"},
+    "works_advance": {"ingest.pipeline", "ledger.advance", "ledger.rebuild"},
+    "series_compute": {"ledger.advance", "ledger.verify"},
+}
+
+
+def calls(path: Path) -> set[str]:
+    """Return the names of all that a module calls."""
+    called = [
+        node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ]
+    return {getattr(func, "attr", getattr(func, "id", "")) for func in called}
+
+
+@pytest.mark.parametrize("name", sorted(ONE_WAY))
+def test_there_is_one_way_to_align_refresh_and_check_readiness(name: str) -> None:
+    assert {module_name(path) for path in sources() if name in calls(path)} == ONE_WAY[name]
+
+
 def test_the_retired_switch_does_not_occur() -> None:
     files = [*sources(), ROOT / "dev", ROOT / "manage.py", ROOT / ".env.example"]
 

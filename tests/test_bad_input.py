@@ -222,6 +222,18 @@ ODD_QUERIES = [
     ("frame/at_time", {"series_id": SERIES, "at_time": ""}, "at_time"),
     ("delta/poll", {"series_id": SERIES, "after_id": "-5"}, "after_id"),
     ("delta/poll", {"series_id": SERIES, "limit": "0"}, "limit"),
+    ("ledger/digest", {}, "series_id"),
+    ("ledger/digest", {"series_id": SERIES, "at_time": "-1"}, "at_time"),
+    ("ledger/digest", {"series_id": SERIES, "at_time": ""}, "at_time"),
+    ("ledger/diff", {"series_id": SERIES, "to_time": "5"}, "from_time"),
+    ("ledger/diff", {"series_id": SERIES, "from_time": "5"}, "to_time"),
+    ("ledger/diff", {"series_id": SERIES, "from_time": "x", "to_time": "5"}, "from_time"),
+    ("ledger/diff", {"series_id": SERIES, "from_time": "6", "to_time": "5"}, "to_time"),
+    (
+        "ledger/diff",
+        {"series_id": SERIES, "from_time": "5", "to_time": "5", "window_candles": "5001"},
+        "window_candles",
+    ),
 ]
 
 
@@ -235,10 +247,21 @@ def test_an_odd_query_is_422_at_its_name(
     assert [problem["loc"] for problem in answer.json()["detail"]] == [["query", where]]
 
 
-@pytest.mark.parametrize("path", ["factor/slices", "draw/delta", "frame/live", "frame/at_time"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "factor/slices",
+        "draw/delta",
+        "frame/live",
+        "frame/at_time",
+        "ledger/digest",
+        "ledger/diff",
+    ],
+)
 @pytest.mark.parametrize("series_id", ["a\x00b", "😀" * 50, "' OR 1=1 --", "a:b:c\ud800:1m"])
 def test_a_strange_series_id_never_breaks_a_read(path: str, series_id: str, staff: Client) -> None:
-    query = {"series_id": series_id.encode("utf-8", "surrogatepass"), "at_time": b"5"}
+    times = dict.fromkeys(("at_time", "from_time", "to_time"), b"5")
+    query = {"series_id": series_id.encode("utf-8", "surrogatepass"), **times}
 
     assert staff.get(f"/api/{path}", query).status_code in {200, 404}
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from ledger.advance import IngestPipelineError
 from ledger.alignment import NoDataError, NoOverlayError, OutOfSyncError
+from ledger.repair import OverlayRepairError
 from market.access import CsrfFailedError, ForbiddenError, NotAuthenticatedError, NotJSONError
 from market.http import BodyTooLargeError, InvalidInputError, NotFoundError
 from market.series import BadSeriesIdError
@@ -22,6 +23,7 @@ ANSWERS: dict[type[Exception], tuple[int, str | None]] = {
     NoOverlayError: (404, None),
     OutOfSyncError: (409, None),
     IngestPipelineError: (500, None),
+    OverlayRepairError: (500, None),
     NotAuthenticatedError: (401, "not_authenticated"),
     ForbiddenError: (403, "forbidden"),
     CsrfFailedError: (403, "csrf_failed"),

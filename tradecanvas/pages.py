@@ -66,6 +66,9 @@ STRUCTURES: dict[str, Text] = {
     "feature.anchor.current": _("Current"),
     "feature.anchor.history": _("History"),
     "feature.anchor.switch": _("Switches"),
+    "feature.sr": _("Support and resistance"),
+    "feature.sr.active": _("Active"),
+    "feature.sr.broken": _("Broken"),
     "features_of": _("Features of {factor}"),
     "shape.pivot.major": _("Major pivot"),
     "shape.pivot.minor": _("Minor pivot"),
@@ -77,6 +80,8 @@ STRUCTURES: dict[str, Text] = {
     "shape.anchor.current": _("Current anchor"),
     "shape.anchor.history": _("Former anchor"),
     "shape.anchor.switch": _("Anchor switch"),
+    "shape.sr.active": _("Support or resistance"),
+    "shape.sr.broken": _("Broken support or resistance"),
     "reason.strong_pen": _("a stronger pen"),
     "reason.zhongshu_entry": _("entry into a zhongshu"),
 }

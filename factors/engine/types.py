@@ -5,7 +5,7 @@ state and its kinds of events, and says how one closed candle after the other ch
 (`step`), what may still change (`head`) and what is drawn (`marks`, `draw`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -62,6 +62,30 @@ class Kind:
     dtype: np.dtype[np.void]
     key: Callable[[Json], str]
     payload: Callable[[Json], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Provisional:
+    """A part of a factor's head that the next candle may change, named as clients know it.
+
+    Declared, because no name can be made from the head's: `anchor.current` is the part
+    `current_anchor_ref`. The part is an object, or a list of at most one. An event of `kind` that
+    agrees with it in all of `same` states it for good.
+    """
+
+    name: str
+    part: str
+    kind: str = ""
+    same: tuple[str, ...] = ()
+
+    def of(self, head: Json) -> Json | None:
+        """Return this part of a head as slices show it, or None."""
+        found: Json | list[Json] | None = head.get(self.part)
+        return next(iter(found), None) if isinstance(found, list) else found
+
+    def is_stated(self, thing: Json, payloads: Iterable[Json]) -> bool:
+        """Say whether one of the payloads of `kind` states what this part was."""
+        return any(all(p[name] == thing[name] for name in self.same) for p in payloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +158,7 @@ class Factor:
     params: ClassVar[tuple[Param, ...]] = ()
     features: ClassVar[tuple[Feature, ...]] = ()
     kinds: ClassVar[tuple[Kind, ...]] = ()
+    provisional: ClassVar[tuple[Provisional, ...]] = ()
     state_version: ClassVar[int] = 1
     state_dtype: ClassVar[np.dtype[np.void]]
 

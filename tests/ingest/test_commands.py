@@ -184,7 +184,7 @@ def test_a_damaged_gzip_file_is_said_in_words(tmp_path: Path) -> None:
     "command",
     [
         "import_candles", "load_bundled", "export_events", "serve",
-        "check_factor", "startfactor", "sweep", "rebuild",
+        "check_factor", "startfactor", "sweep", "rebuild", "verify_ledger", "check_ledger",
     ],
 )  # fmt: skip
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:

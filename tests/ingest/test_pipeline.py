@@ -474,14 +474,45 @@ def test_the_sweep_goes_on_after_a_series_that_the_database_refuses() -> None:
         pipeline.run_sync({SERIES: flat(1), OTHER: flat(2)})
     real = refresh_series_sync
 
-    def refused(times: dict[str, int]) -> Any:
+    def refused(times: dict[str, int], *, wait: float) -> Any:
         if OTHER in times:
             raise OperationalError("database is locked")
-        return real(times)
+        return real(times, wait=wait)
 
-    with patch("ledger.recovery.refresh_series_sync", refused):
+    with patch("ledger.sync.refresh_series_sync", refused):
         assert recover() == [OTHER]
     assert LedgerHead.objects.get(series_id=SERIES).factor_head == START
+
+
+@pytest.mark.parametrize(("failures", "is_stored"), [(1, True), (3, True), (4, False)])
+def test_a_deadlock_is_tried_three_times_more(
+    failures: int, is_stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 25 of `ledger.md` C7."""
+    pauses: list[float] = []
+    left = [failures]
+    real = pipeline._take
+
+    class DeadlockError(Exception):
+        sqlstate = "40P01"
+
+    def failing(part: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("deadlock detected") from DeadlockError()
+        return real(part)
+
+    monkeypatch.setattr(pipeline, "_take", failing)
+    monkeypatch.setattr("market.database.time.sleep", pauses.append)
+
+    if is_stored:
+        pipeline.run_sync({SERIES: flat(1)})
+    else:
+        with pytest.raises(IngestPipelineError, match=r"store\.upsert_many_closed"):
+            pipeline.run_sync({SERIES: flat(1)})
+
+    assert pauses == [0.05, 0.1, 0.2][:failures]
+    assert (selectors.head_time(SERIES) == START) is is_stored
 
 
 def test_a_write_that_fails_at_any_statement_leaves_a_ledger_that_heals(case: Candles) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from market.candles import Candles
 
@@ -27,6 +27,11 @@ def flat(*prices: float, start: int = START, step: int = 60) -> Candles:
     """Return candles whose four prices are the same."""
     rows = [(start + step * n, p, p, p, p, 10.0) for n, p in enumerate(map(float, prices))]
     return Candles.from_rows(rows)
+
+
+def get(client: Client, path: str, **query: object) -> Any:
+    """Return the answer to a read."""
+    return client.get(f"/api/{path}", {key: str(value) for key, value in query.items()})
 
 
 def on_the_wire(value: Any) -> Any:

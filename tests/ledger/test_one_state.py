@@ -1,15 +1,17 @@
 """All queries of a read see one state of the database, and no read waits for a writer."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connections, transaction
+from django.test import Client
 
 from ingest import pipeline
 from ledger.selectors import heads_of
 from market import database, selectors
 from market.store import candles_upsert
-from tests.ledger.reading import SERIES, START, flat
+from tests.ledger.reading import SERIES, START, flat, get
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
@@ -52,3 +54,28 @@ def test_a_read_inside_a_write_sees_its_rows() -> None:
         transaction.set_rollback(True)
 
     assert selectors.head_time(SERIES) is None
+
+
+@pytest.mark.parametrize("path", ["digest", "diff"])
+def test_a_ledger_read_shows_one_state_though_history_changes_meanwhile(
+    path: str, client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.TRADE_CANVAS_PIVOT_WINDOW_MAJOR = settings.TRADE_CANVAS_PIVOT_WINDOW_MINOR = 1
+    pipeline.run_sync({SERIES: flat(1, 2, 3, 2, 1, 2, 3, 4, 3)})
+    query = {"at_time": START + 420, "from_time": START + 120, "to_time": START + 480}
+    before, real = get(client, f"ledger/{path}", series_id=SERIES, **query), database.rows
+    meddled: list[str] = []
+
+    def meddle(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        found = real(sql, params)
+        if not meddled:
+            meddled.append(sql)
+            take_elsewhere(9, start=START + 60)
+        return found
+
+    monkeypatch.setattr(database, "rows", meddle)
+    during = get(client, f"ledger/{path}", series_id=SERIES, **query)
+    after = get(client, f"ledger/{path}", series_id=SERIES, **query)
+
+    assert (before.status_code, during.content) == (200, before.content)
+    assert after.content != before.content

@@ -9,7 +9,7 @@ from django.test import Client
 from ingest import pipeline
 from ledger.models import LedgerHead, OverlayInstructionVersion
 from tests.goldens import candles_of, golden
-from tests.ledger.reading import SERIES, START, flat, use_golden_windows
+from tests.ledger.reading import SERIES, START, flat, get, use_golden_windows
 from tests.tables import tables_state
 
 pytestmark = pytest.mark.django_db
@@ -22,10 +22,6 @@ def case() -> Iterator[dict[str, Any]]:
     with use_golden_windows(found):
         pipeline.run_sync({found["series_id"]: candles_of(found)})
         yield found
-
-
-def get(client: Client, path: str, **query: object) -> Any:
-    return client.get(f"/api/{path}", {key: str(value) for key, value in query.items()})
 
 
 def last_time(case: dict[str, Any]) -> int:
@@ -41,6 +37,9 @@ READS = [
     ("frame/at_time", {"at_time": START + 9_999}),
     ("delta/poll", {"after_id": 3}),
     ("market/candles", {"limit": 10}),
+    ("ledger/digest", {}),
+    ("ledger/digest", {"at_time": START + 9_999}),
+    ("ledger/diff", {"from_time": START + 9_999, "to_time": START + 30_000}),
 ]
 
 
@@ -195,11 +194,13 @@ def test_a_series_without_candles_is_empty_or_not_found(series_id: str, client: 
     delta = get(client, "draw/delta", series_id=series_id, cursor_version_id=9).json()
     live = get(client, "frame/live", series_id=series_id)
     then = get(client, "frame/at_time", series_id=series_id, at_time=5)
+    digest = get(client, "ledger/digest", series_id=series_id)
+    diff = get(client, "ledger/diff", series_id=series_id, from_time=5, to_time=9)
 
     assert (slices["candle_id"], slices["at_time"], slices["factors"]) == (None, 5, [])
     assert (delta["to_candle_id"], delta["next_cursor"]["version_id"]) == (None, 9)
-    assert (live.status_code, live.json()) == (404, {"detail": "no_data"})
-    assert (then.status_code, then.json()) == (404, {"detail": "no_data"})
+    for answer in (live, then, digest, diff):
+        assert (answer.status_code, answer.json()) == (404, {"detail": "no_data"})
 
 
 def test_a_time_before_the_first_candle_has_no_data(client: Client) -> None:
@@ -229,6 +230,10 @@ def behind(**heads: int | None) -> None:
         ({"dirty_from": START}, "frame/live", 409, "ledger_out_of_sync:factor"),
         ({"dirty_from": START}, "factor/slices", 409, "ledger_out_of_sync:factor"),
         ({"overlay_head": START}, "delta/poll", 409, "ledger_out_of_sync:overlay"),
+        ({"factor_head": START}, "ledger/digest", 409, "ledger_out_of_sync:factor"),
+        ({"dirty_from": START}, "ledger/digest", 409, "ledger_out_of_sync:factor"),
+        ({"factor_head": START}, "ledger/diff", 409, "ledger_out_of_sync:factor"),
+        ({"dirty_from": START + 120}, "ledger/diff", 409, "ledger_out_of_sync:factor"),
     ],
 )
 def test_a_ledger_behind_is_refused_and_left_alone(
@@ -237,7 +242,8 @@ def test_a_ledger_behind_is_refused_and_left_alone(
     behind(**heads)
     before = tables_state()
 
-    answer = get(client, path, series_id=SERIES, at_time=START + 120)
+    times = {"at_time": START + 120, "from_time": START, "to_time": START + 120}
+    answer = get(client, path, series_id=SERIES, **times)
 
     assert (answer.status_code, answer.json()) == (status, {"detail": detail})
     assert tables_state() == before

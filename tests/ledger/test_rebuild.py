@@ -52,6 +52,19 @@ def test_a_rebuild_of_a_sound_ledger_changes_nothing(candles: Candles) -> None:
     assert (ledger_checksum(SERIES), live(SERIES)) == (before, frame)
 
 
+def test_a_rebuild_of_a_ledger_that_is_only_behind_alters_nothing(
+    candles: Candles, settings: Any
+) -> None:
+    pipeline.run_sync({SERIES: candles.take(slice(0, 400))})
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = False
+    pipeline.run_sync({SERIES: candles.take(slice(400, None))})
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = True
+
+    done = series_rebuild(SERIES)
+
+    assert (done.candles, done.generation) == (len(candles), 0)
+
+
 def test_a_rebuild_mends_what_was_tampered_with_and_says_so(candles: Candles) -> None:
     pipeline.run_sync({SERIES: candles})
     sound = ledger_checksum(SERIES)

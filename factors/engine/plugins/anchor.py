@@ -14,6 +14,7 @@ from factors.engine.types import (
     Json,
     Kind,
     Params,
+    Provisional,
     Records,
     State,
     View,
@@ -239,6 +240,11 @@ class Anchor(Factor):
         Feature("anchor.switch", "Switches"),
     )
     kinds: ClassVar[tuple[Kind, ...]] = (Kind("anchor.switch", "switches", ROW, key, payload),)
+    provisional: ClassVar[tuple[Provisional, ...]] = (
+        Provisional(
+            "anchor.current", "current_anchor_ref", "pen.confirmed", ("start_time", "direction")
+        ),
+    )
     state_dtype = STATE
 
     def step(

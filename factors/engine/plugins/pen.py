@@ -14,6 +14,7 @@ from factors.engine.types import (
     Json,
     Kind,
     Params,
+    Provisional,
     Records,
     State,
     View,
@@ -229,6 +230,10 @@ class Pen(Factor):
         Feature("pen.candidate", "Candidate", layer=70),
     )
     kinds: ClassVar[tuple[Kind, ...]] = (Kind("pen.confirmed", "confirmed", ROW, key, payload),)
+    provisional: ClassVar[tuple[Provisional, ...]] = (
+        Provisional("pen.extending", "extending", "pen.confirmed", ("start_time", "direction")),
+        Provisional("pen.candidate", "candidate", "pen.confirmed", ("start_time", "direction")),
+    )
     state_dtype = STATE
 
     def lookback(self, params: Params) -> int:

@@ -15,6 +15,7 @@ from factors.engine.types import (
     Json,
     Kind,
     Params,
+    Provisional,
     Records,
     State,
     View,
@@ -264,6 +265,9 @@ class Zhongshu(Factor):
         Feature("zhongshu.dead", "Dead", layer=20),
     )
     kinds: ClassVar[tuple[Kind, ...]] = (Kind("zhongshu.dead", "dead", ROW, key, payload),)
+    provisional: ClassVar[tuple[Provisional, ...]] = (
+        Provisional("zhongshu.alive", "alive", "zhongshu.dead", ("start_time", "formed_time")),
+    )
     state_dtype = STATE
 
     def step(

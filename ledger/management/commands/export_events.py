@@ -14,6 +14,7 @@ from factors.engine import registry
 from factors.selectors import events_in_order
 from ledger.alignment import OutOfSyncError
 from ledger.selectors import heads_of
+from ledger.sync import LedgerSyncService
 from market import database
 from market.series import BadSeriesIdError, SeriesId
 
@@ -61,7 +62,7 @@ class Command(BaseCommand):
         heads = heads_of(series_id)
         if heads.candle is None:
             raise CommandError(f"{series_id}: no candles are stored")
-        heads.require_factor(heads.candle)
+        LedgerSyncService().require_factor_ready(heads, heads.candle)
 
     def _write(self, events: Iterable[tuple[str, str, str, int, str]], form: str) -> None:
         if form == "csv":
