@@ -12,16 +12,14 @@ from django.conf import settings
 from factors.engine import kernel, runner
 from factors.engine.rules import Rules, by_factor, make_rules
 from factors.engine.runner import Advance, Checkpoint, Standing
+from factors.engine.study import ONE_CANDLE, WORTH_WARMING
 from factors.engine.types import Number
 from factors.selectors import checkpoint_before, stored_candles
 from market import database
-from market.candles import Candles
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
-# Loading the compiled rules takes as long as running so many candles plain.
-WORTH_WARMING = 200_000
 # Earlier than any time that a damaged row can hold, so that a run from the first candle clears it.
 BEFORE_ALL = -(2**63)
 EVENT_COLUMNS = {
@@ -109,9 +107,8 @@ def engine_warm(rules: Rules | None = None) -> bool:
     Takes seconds the first time, later about one. Returns False where they stay plain.
     """
     asked = rules or current_rules()
-    candle = Candles.from_rows([(1, 1.0, 1.0, 1.0, 1.0, 1.0)])
     began = time.perf_counter()
-    is_warm = kernel.warm(lambda: runner.step(asked, runner.start(asked, ""), candle, 60))
+    is_warm = kernel.warm(lambda: runner.step(asked, runner.start(asked, ""), ONE_CANDLE, 60))
     if is_warm:
         logger.info("engine.warm %.1f s", time.perf_counter() - began)
     return is_warm

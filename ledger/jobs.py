@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 from django.utils import timezone
 
@@ -10,18 +11,24 @@ from ledger.models import JobState, LedgerJob
 OPEN = (JobState.WAITING, JobState.RUNNING)
 
 
-def jobs_open(kind: str, series_ids: Sequence[str], *, anew: bool = False) -> list[LedgerJob]:
-    """Return the unfinished jobs of a kind, in text order; where there are none, make them.
+def jobs_open(
+    kind: str, purpose: str, series_ids: Sequence[str], *, anew: bool = False
+) -> list[LedgerJob]:
+    """Return the jobs of a kind that are to be done for these series, in text order.
 
-    `anew` gives up what an earlier run left unfinished. A job that says it is running belongs to a
-    process that was cut off, or to one that works beside us: doing it twice changes nothing.
+    Where an earlier run of the same `purpose` was cut off, these are what it left, what failed in
+    it, and series that are new since. Unfinished jobs of another purpose are given up, with `anew`
+    all. A job that says it is running belongs to a process that was cut off, or to one that works
+    beside us: doing it twice changes nothing.
     """
     unfinished = LedgerJob.objects.filter(kind=kind, state__in=OPEN)
-    if anew:
-        unfinished.update(state=JobState.GIVEN_UP, updated_at=timezone.now())
-    if not unfinished.exists():
-        rows = [LedgerJob(kind=kind, series_id=name) for name in sorted(set(series_ids))]
-        LedgerJob.objects.bulk_create(rows, ignore_conflicts=True)
+    given_up = unfinished if anew else unfinished.exclude(purpose=purpose)
+    given_up.update(state=JobState.GIVEN_UP, updated_at=timezone.now())
+    run = unfinished.values_list("run", flat=True).first() or uuid4().hex
+    finished = LedgerJob.objects.filter(kind=kind, run=run, state=JobState.DONE)
+    left = set(series_ids) - set(finished.values_list("series_id", flat=True))
+    rows = [LedgerJob(kind=kind, run=run, purpose=purpose, series_id=name) for name in sorted(left)]
+    LedgerJob.objects.bulk_create(rows, ignore_conflicts=True)
     return sorted(unfinished.all(), key=lambda job: job.series_id)
 
 

@@ -52,6 +52,10 @@ class LedgerJob(models.Model):
 
     kind = models.CharField(max_length=32)
     series_id = models.CharField(max_length=128)
+    run = models.CharField(max_length=32, default="", help_text="what was begun together")
+    purpose = models.CharField(
+        max_length=64, default="", help_text="what a run must share to go on"
+    )
     state = models.CharField(max_length=16, choices=JobState, default=JobState.WAITING)
     note = models.TextField(default="", help_text="what it did, or why it failed")
     created_at = models.DateTimeField(auto_now_add=True)

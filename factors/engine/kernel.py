@@ -65,6 +65,7 @@ class Loop:
         self._spare: dict[tuple[int, ...], list[list[Table]]] = {}
         self._compiled: Kernel | None = None
         self._fresh: Kernel | None = None
+        self._is_stubborn = False
         _loops.append(self)
 
     def __call__(self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]) -> list[Table]:
@@ -77,9 +78,30 @@ class Loop:
         """
         compiled = self._compiled
         if compiled is None or _Unusual.threads:
-            compiled = self._unusual()
+            return self._call_unusual(state, inputs, most)
+        return self._call(compiled, state, inputs, most)
+
+    def _call_unusual(
+        self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    ) -> list[Table]:
+        """Run plain or compiled, as this thread does; while it compiles, compile first."""
+        compiled = None if _mode.plain else self._compiled
+        if compiled is None and _mode.compiling and not self._is_stubborn:
+            try:
+                self._fresh = self._fresh or _compile(self.kernel)
+                return self._call(self._fresh, state, inputs, most)
+            except ImportError:
+                raise
+            except Exception:  # whatever a compiler raises, the plain way gives the same
+                logger.exception("engine.plain %s cannot be compiled", self.kernel.__module__)
+                self._fresh, self._is_stubborn = None, True
         if compiled is None:
             return _call_plain(self.kernel, state, inputs, self.outputs)
+        return self._call(compiled, state, inputs, most)
+
+    def _call(
+        self, compiled: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    ) -> list[Table]:
         # Single steps need small tables all the time: those that nothing was written to come back.
         spare = self._spare.get(most)
         try:
@@ -99,14 +121,6 @@ class Loop:
         pairs = zip(most, self._nothing, strict=True)
         return [np.empty(rows, nothing.dtype) if rows else nothing for rows, nothing in pairs]
 
-    def _unusual(self) -> Kernel | None:
-        """Return what this thread runs where it may not be the usual: None is plain."""
-        if _mode.compiling and self._fresh is None:
-            self._fresh = self._compiled or _compile(self.kernel)
-        if _mode.compiling:
-            return self._fresh
-        return None if _mode.plain else self._compiled
-
     def _publish(self) -> None:
         self._compiled, self._fresh = self._fresh or self._compiled, None
 
@@ -114,8 +128,8 @@ class Loop:
 def warm(run: Callable[[], object]) -> bool:
     """Compile every kernel that `run` calls, and use the compiled ones from then on.
 
-    Other threads go on meanwhile. Returns False where numba is missing or cannot be used; kernels
-    then stay plain.
+    Other threads go on meanwhile. Returns False where numba is missing: kernels then stay plain, as
+    one does that cannot be compiled.
     """
     with _compiling:
         _mode.compiling = True
@@ -124,9 +138,6 @@ def warm(run: Callable[[], object]) -> bool:
             run()
         except ImportError as error:
             logger.info("engine.plain numba is not installed, %s", error)
-            return False
-        except Exception:  # whatever a compiler raises, the plain way gives the same
-            logger.exception("engine.plain kernels could not be compiled")
             return False
         finally:
             _Unusual.count(-1)
@@ -179,13 +190,13 @@ def use_cache_directory() -> None:
     """
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = base / "trade_canvas" / "kernels"
     try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        directory = base / "trade_canvas" / "kernels"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(directory, os.W_OK):
             raise PermissionError(directory)
-    except OSError:
+    except (OSError, RuntimeError):  # not writable, or whoever runs this has no home
         directory = Path(tempfile.mkdtemp(prefix="trade_canvas-kernels-"))
     os.environ["NUMBA_CACHE_DIR"] = str(directory)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import orjson
 import time_machine
 
 from factors.engine import kernel, runner
@@ -19,7 +21,9 @@ from factors.engine.types import FactorEvent
 from market.candles import Candles
 
 ALONE = "candle by candle"
+AGAIN = "when it goes on from a state, after others were looked at"
 ELSEWHEN = timedelta(days=200, hours=7, minutes=13)
+MOST_RESUMED, LONGEST_RESUMED = 50, 40
 Stretches = Iterable[int]
 
 
@@ -42,6 +46,10 @@ class Refuted:
             f"  known with that candle: {self.alone}\n"
             f"  otherwise:              {self.found}"
         )
+
+
+class ChangedCandlesError(Exception):
+    """A factor that writes where it may only read."""
 
 
 class LookAheadError(AssertionError):
@@ -77,12 +85,14 @@ def refute(  # noqa: PLR0913 (what to run, on what, how often)
         progress(ALONE)
         alone = check.run(ALONE, [1] * len(candles))
         found = check.own_words(alone)
-        for way, stretches, is_plain, shift in _ways(len(candles), splits, seed):
+        for way, stretches, is_plain, moment in _ways(candles, splits, seed):
             if found is not None:
                 break
             progress(way)
-            with _conditions(is_plain=is_plain, shift=shift):
+            with _conditions(is_plain=is_plain, moment=moment):
                 found = check.compare(way, alone, check.run(way, stretches))
+        progress(AGAIN)
+        found = found or check.resumed(alone, random.Random(seed))  # noqa: S311 (repeatable)
     except _FailedError as failed:
         return failed.refuted
     return found
@@ -111,29 +121,33 @@ def _up_to(rules: Rules, factor: str) -> Rules:
     return replace(rules, factors=rules.factors[:end])
 
 
-def _ways(count: int, splits: int, seed: int) -> Iterator[tuple[str, list[int], bool, timedelta]]:
+def _ways(
+    candles: Candles, splits: int, seed: int
+) -> Iterator[tuple[str, list[int], bool, datetime | None]]:
     """Yield ways to run: their name, the lengths of the stretches, plain kernels, another time."""
+    count = len(candles)
     dice = random.Random(seed)  # noqa: S311 (a sequence that can be repeated)
-    none = timedelta(0)
-    yield "when all candles come at once", [count], False, none
-    yield "at another time of the clock", [1] * count, False, ELSEWHEN
-    yield "with plain kernels", [count], True, none
+    first, middle = (datetime.fromtimestamp(int(candles.time[n]), UTC) for n in (0, count // 2))
+    yield "when all candles come at once", [count], False, None
+    for moment in (first - timedelta(days=1), middle, datetime.now(UTC) + ELSEWHEN):
+        yield "at another time of the clock", [count], False, moment
+    yield "with plain kernels", [count], True, None
     for number in range(splits):
         prefix = dice.randint(1, count)
-        yield f"when only the first {prefix} candles exist", [prefix], False, none
+        yield f"when only the first {prefix} candles exist", [prefix], False, None
         longest = dice.choice([3, 17, 120, 700])
         lengths: list[int] = []
         while sum(lengths) < count:
             lengths.append(dice.randint(1, longest))
-        yield f"in random batches with restarts, number {number}", lengths, False, none
+        yield f"in random batches with restarts, number {number}", lengths, False, None
 
 
 class _conditions:  # noqa: N801 (used as a function)
     """Run with plain kernels, or with a clock that shows another time."""
 
-    def __init__(self, *, is_plain: bool, shift: timedelta) -> None:
+    def __init__(self, *, is_plain: bool, moment: datetime | None) -> None:
         self._plain = kernel.plain_only() if is_plain else None
-        self._clock = time_machine.travel(datetime.now(UTC) + shift) if shift else None
+        self._clock = time_machine.travel(moment) if moment else None
 
     def __enter__(self) -> None:
         if self._plain:
@@ -156,6 +170,7 @@ class _Check:
         self.factor = factor
         self.candles = candles
         self.seconds = seconds
+        self.states: dict[int, dict[str, bytes]] = {}
 
     def run(self, way: str, stretches: Stretches) -> list[_Known]:
         """Return what became known with each candle, when they come in stretches of this length."""
@@ -167,18 +182,46 @@ class _Check:
             if start == stop:
                 break
             try:
-                known += self._take(standing, stop)
+                known += self._take(way, standing, stop)
                 standing = self._restarted(standing)
             except Exception as error:
                 found = f"{type(error).__name__}: {error}"
                 raise _FailedError(self._refuted(way, start, "-", found)) from error
         return known
 
-    def _take(self, standing: runner.Standing, stop: int) -> list[_Known]:
+    def resumed(self, alone: Sequence[_Known], dice: random.Random) -> Refuted | None:
+        """Go on from states of the reference in any order, as a look at a time in the past does.
+
+        Another run begins before each: whoever keeps something outside the state has lost it.
+        """
+        for ordinal in dice.sample(sorted(self.states), min(MOST_RESUMED, len(self.states))):
+            runner.start(self.rules, "")
+            blobs = self.states[ordinal]
+            states = {f.name: f.load(blobs[f.name]) for f in self.rules.factors}
+            standing = runner.Standing(ordinal, states, b"")
+            stop = min(len(self.candles), ordinal + dice.randint(1, LONGEST_RESUMED))
+            try:
+                known = self._take(AGAIN, standing, stop)
+            except Exception as error:  # noqa: BLE001 (as in `run`)
+                return self._refuted(AGAIN, ordinal, "-", f"{type(error).__name__}: {error}")
+            found = self.compare(AGAIN, alone[ordinal:stop], known, ordinal)
+            if found is not None:
+                return found
+        return None
+
+    def _take(self, way: str, standing: runner.Standing, stop: int) -> list[_Known]:
         """Take candles up to the ordinal `stop`; return what became known with each of them."""
         start = standing.count
+        if way == ALONE and start % max(1, len(self.candles) // (4 * MOST_RESUMED)) == 0:
+            self.states[start] = {
+                f.name: f.dump(standing.states[f.name]) for f in self.rules.factors
+            }
         rows = self.candles.take(slice(runner.reads_from(self.rules, standing), stop))
-        records = runner.step(self.rules, standing, rows, self.seconds, exact=True)
+        given = rows.take(np.arange(len(rows))).at_ordinal(rows.first_ordinal)
+        records = runner.step(self.rules, standing, given, self.seconds, exact=True)
+        pairs = zip(given.columns(), rows.columns(), strict=True)
+        if not all(np.array_equal(*pair, equal_nan=True) for pair in pairs):
+            raise ChangedCandlesError("the factor changed the candles that it was given")
         places: list[list[FactorEvent]] = [[] for _ in range(start, stop)]
         new_from = start - rows.first_ordinal
         for event in runner.in_order(self.rules.factors, records, rows, new_from):
@@ -203,9 +246,11 @@ class _Check:
                 said[key] = event
         return None
 
-    def compare(self, way: str, alone: Sequence[_Known], other: Sequence[_Known]) -> Refuted | None:
+    def compare(
+        self, way: str, alone: Sequence[_Known], other: Sequence[_Known], first: int = 0
+    ) -> Refuted | None:
         """Return the first candle at which another run knew something else."""
-        for ordinal, (mine, theirs) in enumerate(zip(alone, other, strict=False)):
+        for ordinal, (mine, theirs) in enumerate(zip(alone, other, strict=False), first):
             pair = [[shown(event) for event in self._mine(known)] for known in (mine, theirs)]
             if pair[0] != pair[1]:
                 return self._refuted(way, ordinal, *first_difference(*pair))
@@ -218,7 +263,8 @@ class _Check:
 
     def _heads(self, standing: runner.Standing, now: int) -> dict[str, str]:
         factor = self.rules.factors[-1]
-        return {factor.name: repr(factor.head(standing.states[factor.name], now))}
+        head = factor.head(standing.states[factor.name], now)
+        return {factor.name: orjson.dumps(head).decode()}
 
     def _restarted(self, standing: runner.Standing) -> runner.Standing:
         """Take every state through bytes."""

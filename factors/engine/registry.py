@@ -40,7 +40,12 @@ def load() -> None:
     for module in iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
     for entry_point in sorted(entry_points(group=ENTRY_POINTS)):
-        entry_point.load()
+        try:
+            entry_point.load()
+        except Exception as error:
+            source = entry_point.dist.name if entry_point.dist else "an installed package"
+            named = f"{entry_point.name} = {entry_point.value}"
+            raise FactorGraphError(f"{source}: {named}: {error!r}") from error
 
 
 def known() -> list[Factor]:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import numbers
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,9 @@ import numpy as np
 
 from factors.engine import kernel, registry
 from factors.engine.types import Factor, Number, Param, Params
+
+# What all rules stand on: a change here may change what they find.
+SHARED = ("rules.py", "runner.py", "types.py")
 
 
 class BadParameterError(ValueError):
@@ -61,7 +65,7 @@ class Rules:
         """A hash of the sources and parameters of everything that takes part."""
         modules = [inspect.getmodule(type(factor)) for factor in self.factors]
         files = {inspect.getfile(module) for module in [*modules, kernel] if module}
-        files |= {__file__, str(Path(__file__).with_name("runner.py"))}
+        files |= {str(Path(__file__).with_name(name)) for name in SHARED}
         facts = [self.names, self.params, self.logic_version]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode())
         for path in sorted(files):
@@ -104,12 +108,18 @@ def _values(factor: Factor, given: Params) -> Params:
         if name not in known:
             raise BadParameterError(f"{factor.name} has no parameter {name!r}")
         _require_bounds(factor.name, known[name], value)
-    return {name: param.default for name, param in known.items()} | dict(given)
+    plain = {name: int(x) if is_whole(x) else float(x) for name, x in given.items()}
+    return {name: param.default for name, param in known.items()} | plain
+
+
+def is_whole(value: object) -> bool:
+    """Say whether a number is whole by its type, numpy's included."""
+    return isinstance(value, numbers.Integral)
 
 
 def _require_bounds(factor: str, param: Param, value: Number) -> None:
     name = f"{factor}.{param.name}"
-    if type(param.default) is int and type(value) is not int:
+    if isinstance(value, bool) or (isinstance(param.default, int) and not is_whole(value)):
         raise BadParameterError(f"{name} must be a whole number, was {value!r}")
     if not value >= param.minimum or (param.maximum is not None and not value <= param.maximum):
         most = "" if param.maximum is None else f" and at most {param.maximum}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from factors.engine.rules import Rules
@@ -194,6 +195,7 @@ def _checkpoint(rules: Rules, standing: Standing, now: int) -> Checkpoint:
     """Write down where the run stands after the candle `now`."""
     states = {f.name: f.dump(standing.states[f.name]) for f in rules.factors}
     heads = {f.name: f.head(standing.states[f.name], now) for f in rules.factors}
+    orjson.dumps(heads)  # what cannot be stored must fail here, where it fails one series alone
     versions = {f.name: f.state_version for f in rules.factors}
     return Checkpoint(standing.count - 1, now, states, versions, heads, standing.digest)
 

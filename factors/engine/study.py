@@ -21,7 +21,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import registry, runner
+from factors.engine import kernel, registry, runner
 from factors.engine.rules import Rules, by_factor, make_rules
 from factors.engine.types import Json, Kind, Number
 from market.candles import PRICES, Candles
@@ -29,6 +29,11 @@ from market.candles import PRICES, Candles
 Frame = Any
 """A polars or pandas frame, or a dict of numpy columns: of the kind that the candles came in."""
 Frames = Callable[[dict[str, list[Any]]], Frame]
+
+
+# Loading the compiled rules takes as long as running so many candles plain.
+WORTH_WARMING = 200_000
+ONE_CANDLE = Candles.from_rows([(1, 1.0, 1.0, 1.0, 1.0, 1.0)])
 
 
 class BadCandlesError(ValueError):
@@ -105,10 +110,15 @@ def run(
     last candle, or with `heads_every` of each n-th and the last. Raises `BadCandlesError`,
     `BadParameterError` or `FactorGraphError`.
     """
+    if heads_every is not None and heads_every < 1:
+        raise ValueError(f"heads_every must be at least 1, was {heads_every}")
+    if isinstance(extra, str):
+        raise TypeError("extra is a list of names")
     registry.load()
     columns, frame = _taken(candles)
     length = _step(columns.time) if seconds is None else seconds
     rules = make_rules(by_factor(params or {}), extra)
+    _warm_when_worth_it(rules, len(columns))
     standing = runner.start(rules, "")
     if heads_every is None:
         records = runner.step(rules, standing, columns, length)
@@ -119,6 +129,20 @@ def run(
         parts.append(runner.step(rules, standing, rows, length))
         heads += _heads(rules, standing, rows)
     return Study(rules, _joined(parts), heads, frame)
+
+
+class _Warmth:
+    """How many candles were taken so far, and whether that made compiling worth its seconds."""
+
+    candles = 0
+    is_warm = False
+
+
+def _warm_when_worth_it(rules: Rules, count: int) -> None:
+    _Warmth.candles += count
+    if not _Warmth.is_warm and _Warmth.candles >= WORTH_WARMING:
+        _Warmth.is_warm = True
+        kernel.warm(lambda: runner.step(rules, runner.start(rules, ""), ONE_CANDLE, 60))
 
 
 def _taken(candles: Any) -> tuple[Candles, Frames]:
@@ -140,7 +164,7 @@ def _checked(columns: Mapping[str, NDArray[Any]]) -> Candles:
     missing = [name for name in ("candle_time", *PRICES[:-1]) if name not in columns]
     if missing:
         raise BadCandlesError(f"there is no column {missing[0]!r}")
-    time = np.array(columns["candle_time"], dtype=np.int64)
+    time = _seconds(columns["candle_time"])
     zeros = np.zeros(len(time))
     prices = [np.array(columns.get(name, zeros), dtype=np.float64) for name in PRICES]
     if len(time) == 0 or any(len(price) != len(time) for price in prices):
@@ -150,6 +174,17 @@ def _checked(columns: Mapping[str, NDArray[Any]]) -> Candles:
     if not all(np.isfinite(price).all() for price in prices):
         raise BadCandlesError("prices and volumes must be finite")
     return Candles(time, *prices)
+
+
+def _seconds(column: NDArray[Any]) -> NDArray[np.int64]:
+    """Return times as Unix seconds; datetimes without a zone count as UTC."""
+    if column.dtype.kind == "M":
+        return column.astype("datetime64[s]").astype(np.int64)
+    if column.dtype.kind not in "iu" and not (
+        column.dtype.kind == "f" and np.all(column == np.floor(column))
+    ):
+        raise BadCandlesError("candle_time must be whole Unix seconds, or datetimes in UTC")
+    return np.array(column, dtype=np.int64)
 
 
 def _step(time: NDArray[np.int64]) -> int:

@@ -4,6 +4,7 @@ Each combination runs in a process of its own pool; the candles go there once. I
 """
 
 import itertools
+import math
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from factors.engine.types import Number
 from market.candles import Candles
 
 HEADS_EVERY = 10
+MOST_VALUES = 10_000
 Params = Mapping[str, Number]
 
 
@@ -48,18 +50,21 @@ def values(text: str) -> list[Number]:
     ([50], [3, 5], [20, 40, 60], [0.1, 0.2, 0.3])
     """
     try:
-        if ":" not in text:
-            return [_number(part) for part in text.split(",")]
-        first, last, step = (_number(part) for part in text.split(":"))
+        numbers = [_number(part) for part in text.replace(":", ",").split(",")]
     except ValueError:
         raise BadRangeError(f"not numbers: {text!r}; 50, or 3,5, or 20:200:10") from None
+    if ":" not in text:
+        return numbers
+    if "," in text or len(numbers) != 3:
+        raise BadRangeError(f"a range is FIRST:LAST:STEP, not {text!r}")
+    first, last, step = numbers
     if step <= 0 or last < first:
         raise BadRangeError(f"an empty range: {text!r}")
-    count = int((last - first) / step + 1e-9) + 1
-    return [
-        first + step * n if isinstance(step, int) else round(first + step * n, 12)
-        for n in range(count)
-    ]
+    count = (last - first) / step + 1 + 1e-9
+    if count > MOST_VALUES:
+        raise BadRangeError(f"{text!r} names more than {MOST_VALUES} values")
+    whole = all(isinstance(number, int) for number in numbers)
+    return [first + step * n if whole else round(first + step * n, 12) for n in range(int(count))]
 
 
 def grid(ranges: Mapping[str, Sequence[Number]]) -> list[Params]:
@@ -74,11 +79,15 @@ def grid(ranges: Mapping[str, Sequence[Number]]) -> list[Params]:
 
 
 def outcomes(
-    candles: Candles, seconds: int, combinations: Sequence[Params], jobs: int
+    candles: Candles,
+    seconds: int,
+    combinations: Sequence[Params],
+    jobs: int,
+    extra: Sequence[str] = (),
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield the place of each combination and its outcome, as they come."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _begin, (candles, seconds)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin, (candles, seconds, extra)) as pool:
         running = {pool.submit(_outcome, params): n for n, params in enumerate(combinations)}
         try:
             for done in as_completed(running):
@@ -92,20 +101,21 @@ class _Worker:
 
     candles: Candles
     seconds: int
+    extra: Sequence[str]
 
 
-def _begin(candles: Candles, seconds: int) -> None:
-    _Worker.candles, _Worker.seconds = candles, seconds
-    kernel.warm(lambda: run(candles.take(slice(0, 2)), seconds=seconds))
+def _begin(candles: Candles, seconds: int, extra: Sequence[str]) -> None:
+    _Worker.candles, _Worker.seconds, _Worker.extra = candles, seconds, extra
+    kernel.warm(lambda: run(candles.take(slice(0, 2)), seconds=seconds, extra=extra))
 
 
 def _outcome(params: Params) -> Outcome:
-    return outcome(_Worker.candles, _Worker.seconds, params)
+    return outcome(_Worker.candles, _Worker.seconds, params, _Worker.extra)
 
 
-def outcome(candles: Candles, seconds: int, params: Params) -> Outcome:
+def outcome(candles: Candles, seconds: int, params: Params, extra: Sequence[str] = ()) -> Outcome:
     """Run one combination and measure it."""
-    found = run(candles, params, seconds=seconds, heads_every=HEADS_EVERY)
+    found = run(candles, params, seconds=seconds, extra=extra, heads_every=HEADS_EVERY)
     pens = found.records["pen"]["pen.confirmed"]
     delays = pens["ordinal"] - pens["end_idx"]
     seen, survived = _candidates(found)
@@ -145,4 +155,7 @@ def _number(text: str) -> Number:
     try:
         return int(text)
     except ValueError:
-        return float(text)
+        value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value

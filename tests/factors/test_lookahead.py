@@ -1,5 +1,6 @@
 """The check for look-ahead passes honest factors and names the candle where cheaters moved."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +103,65 @@ def test_a_state_that_does_not_come_back_from_bytes_is_named() -> None:
     found = judged(Rules((Forgetful(),), {"made": {}}))
 
     assert found.alone != found.found
+
+
+def test_a_memory_outside_the_state_is_named() -> None:
+    class Rememberer(Made):
+        highest = 0.0
+
+        def start(self) -> Any:
+            self.highest = 0.0
+            return super().start()
+
+        def rule(self, candles: Candles, new_from: int, state: Any) -> cheaters.Rows:
+            found = []
+            for row in range(new_from, len(candles)):
+                if candles.close[row] > self.highest:
+                    self.highest = float(candles.close[row])
+                    found.append(cheaters.at(candles, row, self.highest))
+            return found
+
+        def step(
+            self, state: Any, candles: Candles, new_from: int, upstream: Any, params: Any
+        ) -> dict[str, Any]:
+            return {"made.found": np.array(self.rule(candles, new_from, state), ROW)}
+
+    found = judged(Rules((Rememberer(),), {"made": {}}))
+
+    assert found.way == lookahead.AGAIN
+
+
+def test_a_clock_that_only_asks_whether_a_candle_is_over_is_named() -> None:
+    def over(candles: Candles, new_from: int, state: Any) -> cheaters.Rows:
+        rows = range(new_from, len(candles))
+        return [
+            cheaters.at(candles, row, 1.0)
+            for row in rows
+            if time.time() > candles.time[row] + 60 and candles.close[row] > candles.open[row]
+        ]
+
+    assert judged(made(over)).way == "at another time of the clock"
+
+
+def test_candles_that_are_rewritten_are_named() -> None:
+    def rounding(candles: Candles, new_from: int, state: Any) -> cheaters.Rows:
+        candles.close[new_from:] = candles.close[new_from:].round(-2)
+        return []
+
+    found = judged(made(rounding))
+
+    assert (found.ordinal, "ChangedCandlesError" in found.found) == (0, True)
+    assert CANDLES.close[0] == bundled_candles(1).close[0]
+
+
+def test_a_head_that_cannot_be_stored_is_named() -> None:
+    class Numpy(Made):
+        rule = staticmethod(cheaters.honest)
+
+        def head(self, state: Any, now: int) -> Any:
+            return {"price": state["price"][0]}
+
+    assert "TypeError" in judged(Rules((Numpy(),), {"made": {}})).found
 
 
 def test_the_error_for_packages_names_candle_and_event() -> None:

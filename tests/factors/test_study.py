@@ -94,6 +94,43 @@ def test_what_is_no_candle_is_refused(change: dict[str, Any], said: str) -> None
         run(given)
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.to_datetime(CANDLES.time, unit="s"),
+        pl.Series(CANDLES.time * 1000).cast(pl.Datetime("ms")),
+        CANDLES.time.astype(np.float64),
+    ],
+    ids=["pandas", "polars", "float"],
+)
+def test_times_of_other_types_mean_the_same(times: Any) -> None:
+    make = pl.DataFrame if isinstance(times, pl.Series) else pd.DataFrame
+    pens = run(make(columns() | {"candle_time": times}), WINDOWS).events["pen.confirmed"]
+
+    assert list(pens["visible_time"]) == [pen["visible_time"] for pen in payloads("pen.confirmed")]
+
+
+@pytest.mark.parametrize("times", [["2025-05-04", "2025-05-05"], [60.5, 120.5]])
+def test_times_that_are_no_whole_seconds_are_refused(times: list[Any]) -> None:
+    given = {"candle_time": times} | {name: [1.0, 2.0] for name in OHLC}
+
+    with pytest.raises(BadCandlesError, match="whole Unix seconds"):
+        run(given)
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    with pytest.raises(ValueError, match="heads_every must be at least 1"):
+        run(columns(), heads_every=0)
+    with pytest.raises(TypeError, match="a list of names"):
+        run(columns(), extra="sr")
+
+
+def test_a_parameter_may_be_a_number_of_numpy() -> None:
+    windows: dict[str, Any] = {name: np.int64(window) for name, window in WINDOWS.items()}
+
+    assert run(columns(), windows).rules.fingerprint == run(columns(), WINDOWS).rules.fingerprint
+
+
 def test_a_read_only_frame_is_not_changed() -> None:
     given = columns()
     for column in given.values():

@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,28 @@ def test_the_table_has_a_row_for_each_combination(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
+def test_what_is_not_swept_is_as_the_settings_say(tmp_path: Path, settings: Any) -> None:
+    settings.TRADE_CANVAS_PIVOT_WINDOW_MINOR = 9
+    settings.TRADE_CANVAS_EXTRA_FACTORS = ["sr"]
+    pipeline.run_sync({SERIES: CANDLES.take(slice(0, 800))})
+    path = tmp_path / "grid.csv"
+
+    call_command("sweep", SERIES, "--window-major", "20", "--csv", str(path), "--jobs", "1")
+    (row,) = csv.DictReader(io.StringIO(path.read_text()))
+
+    assert row["pivot.window_minor"] == "9"
+    assert int(row["sr.snapshot"]) > 0
+
+
+@pytest.mark.django_db
+def test_a_table_that_could_not_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    pipeline.run_sync({SERIES: CANDLES.take(slice(0, 20))})
+
+    with pytest.raises(CommandError, match="there is no such folder"):
+        call_command("sweep", SERIES, "--csv", str(tmp_path / "not" / "there.csv"))
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -66,7 +89,11 @@ def test_the_table_has_a_row_for_each_combination(tmp_path: Path) -> None:
         ([SERIES, "--window-major", "1:3:0"], "an empty range"),
         ([SERIES, "--window-major", "0"], "pivot.window_major must be at least 1"),
         ([SERIES, "--param", "pen.size=3"], "pen has no parameter 'size'"),
-        ([SERIES, "--window-major", "1:20000:1"], "20000 combinations"),
+        ([SERIES, "--window-major", "1:20000:1"], "more than 10000 values"),
+        ([SERIES, "--window-major", "1:200:1", "--window-minor", "1:200:1"], "40000 combinations"),
+        ([SERIES, "--window-major", "1:inf:1"], "not numbers"),
+        ([SERIES, "--window-major", "1:2"], "a range is FIRST:LAST:STEP"),
+        ([SERIES, "--candles", "-3"], "a whole number of at least 1"),
     ],
 )
 def test_what_is_no_grid_is_refused(arguments: list[str], said: str) -> None:

@@ -4,6 +4,7 @@ import io
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -128,6 +129,18 @@ def test_a_rule_that_raises_leaves_the_former_ledger(candles: Candles) -> None:
     assert "broken" in LedgerHead.objects.get(series_id=SERIES).last_error
 
 
+def test_a_head_that_cannot_be_stored_loses_no_candle(candles: Candles) -> None:
+    with (
+        patch.object(Pen, "head", lambda *_: {"price": np.float64(1)}),
+        pytest.raises(IngestPipelineError, match="not JSON serializable"),
+    ):
+        pipeline.run_sync({SERIES: candles, OTHERS[0]: candles})
+
+    heads = LedgerHead.objects.order_by("series_id")
+    assert [head.candle_head for head in heads] == [int(candles.time[-1])] * 2
+    assert ["not JSON serializable" in head.last_error for head in heads] == [True, True]
+
+
 def test_a_series_without_candles_is_said() -> None:
     with pytest.raises(NoDataError):
         series_rebuild(SERIES)
@@ -160,7 +173,7 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(candles: Candles) -> No
         return "done"
 
     def run_all() -> None:
-        for job in jobs.jobs_open("rebuild", OTHERS):
+        for job in jobs.jobs_open("rebuild", "rules", OTHERS):
             jobs.job_run(job, work)
 
     with pytest.raises(Killed):
@@ -172,13 +185,40 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(candles: Candles) -> No
 
 
 def test_a_run_anew_gives_up_what_was_left(candles: Candles) -> None:
-    first = jobs.jobs_open("rebuild", OTHERS)
+    first = jobs.jobs_open("rebuild", "rules", OTHERS)
     jobs.job_run(first[0], str)
 
-    again = jobs.jobs_open("rebuild", OTHERS, anew=True)
+    again = jobs.jobs_open("rebuild", "rules", OTHERS, anew=True)
 
     assert [job.series_id for job in again] == OTHERS
     assert LedgerJob.objects.filter(state=JobState.GIVEN_UP).count() == 2
+
+
+def test_a_run_that_goes_on_takes_what_failed_and_what_is_new() -> None:
+    first = jobs.jobs_open("rebuild", "rules", OTHERS[:2])
+    with pytest.raises(ZeroDivisionError):
+        jobs.job_run(first[0], lambda _: 1 // 0)
+
+    again = jobs.jobs_open("rebuild", "rules", OTHERS)
+
+    assert [job.series_id for job in again] == OTHERS
+
+
+def test_a_run_that_goes_on_leaves_out_what_is_done() -> None:
+    first = jobs.jobs_open("rebuild", "rules", OTHERS)
+    jobs.job_run(first[0], str)
+
+    assert [job.series_id for job in jobs.jobs_open("rebuild", "rules", OTHERS)] == OTHERS[1:]
+
+
+def test_other_rules_begin_anew() -> None:
+    first = jobs.jobs_open("rebuild", "rules", OTHERS)
+    jobs.job_run(first[0], str)
+
+    again = jobs.jobs_open("rebuild", "other rules", OTHERS)
+
+    assert [job.series_id for job in again] == OTHERS
+    assert {job.purpose for job in again} == {"other rules"}
 
 
 def test_the_command_rebuilds_all_and_names_what_failed(candles: Candles) -> None:

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.status import Status
 
+from factors.arguments import positive
 from factors.engine import registry
 from factors.engine.lookahead import Refuted, refute
 from factors.engine.rules import Rules
@@ -21,8 +22,9 @@ example:
   manage.py check_factor pen
   manage.py check_factor pen --series binance:futures:BTC/USDT:1m --candles 20000 --splits 100
 
-Takes the candles one by one, the state through bytes each time, and compares with all at once, with
-prefixes, with random batches and restarts, with plain kernels, and with another time of the clock.
+Takes the candles one by one, the state through bytes each time, and compares with all at once,
+with prefixes, with random batches and restarts, with states gone on from in any order, with plain
+kernels, and with other times of the clock.
 Prints the first candle and event where history moved, and exits with 1, if it ever does.
 """
 
@@ -41,8 +43,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--series", nargs="+", default=[], help="stored series; default: the bundled candles"
         )
-        parser.add_argument("--candles", type=int, default=5000, help="how many, the newest")
-        parser.add_argument("--splits", type=int, default=20, help="prefixes and random batches")
+        parser.add_argument(
+            "--candles",
+            type=positive,
+            default=5000,
+            help="how many: the newest that are stored, the first that are bundled",
+        )
+        parser.add_argument(
+            "--splits", type=positive, default=20, help="prefixes and random batches"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Check the factor on each series; stop at the first that refutes it."""

@@ -2,7 +2,10 @@
 
 import keyword
 import re
+import shlex
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -46,7 +49,7 @@ class Command(BaseCommand):
         facts = {
             "name": name,
             "label": name.replace("_", " ").capitalize(),
-            "class_name": name.title().replace("_", ""),
+            "class_name": class_name(name),
             "needs": _tuple_text(needs),
             "project": f"trade-canvas-{name.replace('_', '-')}",
         }
@@ -65,6 +68,8 @@ class Command(BaseCommand):
         known = {factor.name for factor in registry.known()}
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
             raise CommandError(f"{name!r} is no name for a factor: small letters, digits and _")
+        if keyword.iskeyword(class_name(name)) or name.endswith("_") or find_spec(name):
+            raise CommandError(f"{name!r} is taken: Python has a module or word of that name")
         if name in known:
             raise CommandError(f"there is a factor {name!r} already")
         unknown = [need for need in needs if need not in known]
@@ -73,11 +78,22 @@ class Command(BaseCommand):
 
     def _say_next(self, name: str, package: Path | None) -> None:
         if package:
-            self.stdout.write(f"next: pip install -e {package}; pytest {package}")
+            folder, python = shlex.quote(str(package)), shlex.quote(sys.executable)
+            self.stdout.write(f"next, from here: {python} -m pip install -e {folder}")
+            self.stdout.write(f"                 {python} -m pytest {folder}")
         else:
             self.stdout.write(f"next: ./dev test tests/factors/test_{name}.py")
             self.stdout.write(f"      and a section ## `{name}` in docs/factors.md")
         self.stdout.write(f"then: manage.py check_factor {name}")
+
+
+def class_name(name: str) -> str:
+    """Return what the class of a factor is called.
+
+    >>> class_name("wide_gap")
+    'WideGap'
+    """
+    return name.title().replace("_", "")
 
 
 def _filled(template: str, facts: dict[str, str]) -> str:

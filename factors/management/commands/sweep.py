@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from factors.arguments import positive
 from factors.engine.rules import BadParameterError, by_factor, make_rules
 from factors.engine.sweep import BadRangeError, Outcome, Params, grid, outcomes, values
+from factors.engine.types import Number
+from factors.services import current_rules
 from market import selectors
 from market.series import BadSeriesIdError, SeriesId
 
@@ -24,10 +28,10 @@ example:
   manage.py sweep binance:futures:BTC/USDT:1m --window-major 20:200:10
   manage.py sweep binance:futures:BTC/USDT:1m --window-major 30,50 --window-minor 3:9:2 --csv a.csv
 
-A value is a number, a list 3,5 or a range FIRST:LAST:STEP. For each combination: how many events of
-each kind; how many candles from the end of a pen to its confirmation (median, 90th percentile); how
-many candidate pens were shown on the way, looked at every tenth candle, and how many of them became
-confirmed pens. Nothing is stored.
+A value is a number, a list 3,5 or a range FIRST:LAST:STEP; a parameter that is not named has the
+value of the settings. For each combination: how many events of each kind; how many candles from
+the end of a pen to its confirmation (median, 90th percentile); how many candidate pens were shown
+on the way, looked at every tenth candle, and how many became confirmed pens. Nothing is stored.
 """
 
 
@@ -46,8 +50,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--param", metavar="FACTOR.NAME=VALUES", action="append", default=[], help="any other"
         )
-        parser.add_argument("--candles", type=int, default=1_000_000, help="at most, the newest")
-        parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+        parser.add_argument(
+            "--candles", type=positive, default=1_000_000, help="at most, the newest"
+        )
+        parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes")
         parser.add_argument("--csv", type=Path, help="write the table to this file instead")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -60,7 +66,10 @@ class Command(BaseCommand):
         candles = selectors.candles_latest(str(series), options["candles"])
         if not len(candles):
             raise CommandError(f"{series}: no candles are stored")
-        running = outcomes(candles, series.seconds, combinations, max(1, options["jobs"]))
+        if options["csv"] and not options["csv"].absolute().parent.is_dir():
+            raise CommandError(f"{options['csv']}: there is no such folder")
+        extra = settings.TRADE_CANVAS_EXTRA_FACTORS
+        running = outcomes(candles, series.seconds, combinations, options["jobs"], extra)
         console = Console(stderr=True)
         shown = track(running, "combinations", total=len(combinations), console=console)
         rows = [outcome for _, outcome in sorted(shown, key=lambda pair: pair[0])]
@@ -68,11 +77,14 @@ class Command(BaseCommand):
 
     def _combinations(self, options: dict[str, Any]) -> list[Params]:
         """Return the grid that the arguments ask for, every value of it checked."""
-        ranges = {
-            f"pivot.{name}": values(options[name])
-            for name in ("window_major", "window_minor")
-            if options[name]
+        ranges: dict[str, Sequence[Number]] = {
+            f"{factor}.{name}": [value]
+            for factor, params in current_rules().params.items()
+            for name, value in params.items()
         }
+        for name in ("window_major", "window_minor"):
+            if options[name]:
+                ranges[f"pivot.{name}"] = values(options[name])
         for text in options["param"]:
             name, _, listed = text.partition("=")
             ranges[name] = values(listed)
@@ -80,7 +92,7 @@ class Command(BaseCommand):
         if len(combinations) > MOST_COMBINATIONS:
             raise BadRangeError(f"{len(combinations)} combinations; at most {MOST_COMBINATIONS}")
         for params in combinations:
-            make_rules(by_factor(params))
+            make_rules(by_factor(params), settings.TRADE_CANVAS_EXTRA_FACTORS)
         return combinations
 
     def _show(self, rows: Sequence[Outcome], path: Path | None) -> None:

@@ -5,10 +5,11 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from factors.services import engine_warm
+from factors.services import current_fingerprint, engine_warm
 from ledger import jobs
 from ledger.advance import IngestPipelineError
 from ledger.alignment import NoDataError
@@ -59,7 +60,11 @@ class Command(BaseCommand):
         self._rebuild_all(anew=options["anew"])
 
     def _rebuild_all(self, *, anew: bool) -> None:
-        open_jobs = jobs.jobs_open(KIND, series_with_candles(), anew=anew)
+        every = series_with_candles()
+        open_jobs = jobs.jobs_open(KIND, current_fingerprint(), every, anew=anew)
+        if len(open_jobs) < len(every):
+            done = len(every) - len(open_jobs)
+            self.stdout.write(f"going on: {done} of {len(every)} series were done before")
         failed = [job.series_id for job in open_jobs if not self._done(job)]
         self.stdout.write(f"{len(open_jobs) - len(failed)} series rebuilt, {len(failed)} failed")
         if failed:
@@ -69,7 +74,7 @@ class Command(BaseCommand):
         """Run a job; say whether it succeeded. Its row keeps the error."""
         try:
             jobs.job_run(job, self._rebuild)
-        except (IngestPipelineError, NoDataError, RebuildOffError) as error:
+        except (IngestPipelineError, NoDataError, RebuildOffError, DatabaseError) as error:
             self.stderr.write(f"{job.series_id}: {error}")
             return False
         return True
