@@ -78,30 +78,9 @@ class Loop:
         """
         compiled = self._compiled
         if compiled is None or _Unusual.threads:
-            return self._call_unusual(state, inputs, most)
-        return self._call(compiled, state, inputs, most)
-
-    def _call_unusual(
-        self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
-    ) -> list[Table]:
-        """Run plain or compiled, as this thread does; while it compiles, compile first."""
-        compiled = None if _mode.plain else self._compiled
-        if compiled is None and _mode.compiling and not self._is_stubborn:
-            try:
-                self._fresh = self._fresh or _compile(self.kernel)
-                return self._call(self._fresh, state, inputs, most)
-            except ImportError:
-                raise
-            except Exception:  # whatever a compiler raises, the plain way gives the same
-                logger.exception("engine.plain %s cannot be compiled", self.kernel.__module__)
-                self._fresh, self._is_stubborn = None, True
+            compiled = self._unusual(state, inputs, most)
         if compiled is None:
             return _call_plain(self.kernel, state, inputs, self.outputs)
-        return self._call(compiled, state, inputs, most)
-
-    def _call(
-        self, compiled: Kernel, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
-    ) -> list[Table]:
         # Single steps need small tables all the time: those that nothing was written to come back.
         spare = self._spare.get(most)
         try:
@@ -121,6 +100,27 @@ class Loop:
         pairs = zip(most, self._nothing, strict=True)
         return [np.empty(rows, nothing.dtype) if rows else nothing for rows, nothing in pairs]
 
+    def _unusual(
+        self, state: Table, inputs: tuple[Any, ...], most: tuple[int, ...]
+    ) -> Kernel | None:
+        """Return what this thread runs where it may not be the usual; None is plain.
+
+        While it compiles, compile first, by a call that leaves the state alone.
+        """
+        if not _mode.compiling:
+            return None if _mode.plain else self._compiled
+        if self._compiled is None and self._fresh is None and not self._is_stubborn:
+            try:
+                fresh = _compile(self.kernel)
+                fresh(state.copy(), *inputs, *self._tables(most))
+                self._fresh = fresh
+            except ImportError:
+                raise
+            except Exception:  # whatever a compiler raises, the plain way gives the same
+                logger.exception("engine.plain %s cannot be compiled", self.kernel.__module__)
+                self._is_stubborn = True
+        return self._fresh or self._compiled
+
     def _publish(self) -> None:
         self._compiled, self._fresh = self._fresh or self._compiled, None
 
@@ -139,11 +139,14 @@ def warm(run: Callable[[], object]) -> bool:
         except ImportError as error:
             logger.info("engine.plain numba is not installed, %s", error)
             return False
+        except Exception:  # a rule that raises here raises again where its error is kept
+            logger.exception("engine.warming_failed")
+            return False
         finally:
             _Unusual.count(-1)
             _mode.compiling = False
-        for loop in _loops:
-            loop._publish()
+            for loop in _loops:
+                loop._publish()
     return True
 
 
