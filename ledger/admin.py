@@ -1,14 +1,27 @@
-"""The admin of ledger heads and stored instructions: for looking."""
+"""The admin of ledger heads and stored instructions: for looking, and to have them mended."""
 
-from django.contrib import admin
+from collections.abc import Callable
+
+from django.contrib import admin, messages
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
+from ledger.advance import IngestPipelineError
+from ledger.alignment import LedgerError
 from ledger.health import candles, delay
 from ledger.models import LedgerHead, LedgerJob, OverlayInstructionVersion
+from ledger.rebuild import RebuildOffError, series_rebuild
+from ledger.recovery import FAR_FUTURE
+from ledger.repair import OverlayRepairError, ReadRepairService
 from ledger.selectors import heads_in
+from ledger.sync import LedgerSyncService
 from market.looking import LookingAdmin, chart_link, moment, pretty
 from market.series import SeriesId
+
+MENDING_ERRORS = (IngestPipelineError, LedgerError, OverlayRepairError, RebuildOffError)
 
 
 @admin.register(LedgerHead)
@@ -30,6 +43,44 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
     )
     ordering = ("series_id",)
     time_field = "pk"
+    actions = ("refresh", "repair_overlay", "rebuild")
+
+    def has_mend_permission(self, request: HttpRequest) -> bool:
+        """Say who may let a ledger be computed again; nobody may edit one."""
+        return request.user.has_perm("ledger.change_ledgerhead")
+
+    @admin.action(description=gettext_lazy("Bring up to date"), permissions=("mend",))
+    def refresh(self, request: HttpRequest, heads: QuerySet[LedgerHead]) -> None:
+        """Compute what the chosen ledgers lack."""
+        self._mend(request, heads, lambda name: LedgerSyncService().refresh(name, FAR_FUTURE))
+
+    @admin.action(description=gettext_lazy("Draw again"), permissions=("mend",))
+    def repair_overlay(self, request: HttpRequest, heads: QuerySet[LedgerHead]) -> None:
+        """Draw the chosen ledgers again from their events."""
+        service = ReadRepairService()
+        self._mend(request, heads, lambda name: service.repair_overlay(series_id=name))
+
+    @admin.action(description=gettext_lazy("Compute again"), permissions=("mend",))
+    def rebuild(self, request: HttpRequest, heads: QuerySet[LedgerHead]) -> None:
+        """Compute the chosen ledgers again from their first candle."""
+        self._mend(request, heads, series_rebuild)
+
+    def _mend(
+        self,
+        request: HttpRequest,
+        heads: QuerySet[LedgerHead],
+        work: Callable[[str], object],
+    ) -> None:
+        """Do the work series by series; say how each came out, and keep who asked for it."""
+        for head in heads:
+            try:
+                done = work(head.series_id)
+            except (*MENDING_ERRORS, DatabaseError) as error:
+                said = f"{gettext('failed')}: {head.series_id}: {error}"
+                self.message_user(request, said, messages.ERROR)
+                continue
+            self.log_change(request, head, str(done))
+            self.message_user(request, f"{gettext('done')}: {head.series_id}")
 
     @admin.display(description=gettext_lazy("candle head"))
     def candles_to(self, head: LedgerHead) -> SafeString | None:

@@ -4,30 +4,63 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('ledger', '0001_initial'),
+        ("ledger", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerJob',
+            name="LedgerJob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=32)),
-                ('series_id', models.CharField(max_length=128)),
-                ('run', models.CharField(default='', help_text='what was begun together', max_length=32)),
-                ('purpose', models.CharField(default='', help_text='what a run must share to go on', max_length=64)),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('done', 'done'), ('failed', 'failed'), ('given_up', 'given up')], default='waiting', max_length=16)),
-                ('note', models.TextField(default='', help_text='what it did, or why it failed')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=32)),
+                ("series_id", models.CharField(max_length=128)),
+                (
+                    "run",
+                    models.CharField(
+                        default="", help_text="what was begun together", max_length=32
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        default="", help_text="what a run must share to go on", max_length=64
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                            ("given_up", "given up"),
+                        ],
+                        default="waiting",
+                        max_length=16,
+                    ),
+                ),
+                ("note", models.TextField(default="", help_text="what it did, or why it failed")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name': 'ledger job',
-                'verbose_name_plural': 'ledger jobs',
-                'db_table': 'ledger_jobs',
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'running'])), fields=('kind', 'series_id'), name='ledger_job_one_unfinished')],
+                "verbose_name": "ledger job",
+                "verbose_name_plural": "ledger jobs",
+                "db_table": "ledger_jobs",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ["waiting", "running"])),
+                        fields=("kind", "series_id"),
+                        name="ledger_job_one_unfinished",
+                    )
+                ],
             },
         ),
     ]

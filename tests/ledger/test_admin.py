@@ -1,12 +1,19 @@
-"""The admin shows every table of the ledger and changes none."""
+"""The admin shows every table of the ledger, changes none, and lets ledgers be mended."""
+
+from unittest.mock import patch
 
 import pytest
-from django.test import Client
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client, override_settings
 from django.urls import reverse
 
+from factors.engine.plugins.pivot import Pivot
 from ingest import pipeline
+from ledger import frames
+from ledger.models import LedgerHead
 from tests.goldens import candles_of, golden
-from tests.ledger.reading import use_golden_windows
+from tests.ledger.reading import SERIES, START, flat, use_golden_windows
 
 TABLES = [
     "market_storedcandle",
@@ -32,10 +39,60 @@ def test_list_links_to_the_chart_and_offers_no_change(table: str, admin_client: 
     assert admin_client.get(reverse(f"admin:{table}_add")).status_code == 403
 
 
+ACTIONS = ["refresh", "repair_overlay", "rebuild"]
+HEADS = "admin:ledger_ledgerhead_changelist"
+
+
+def ask(client: Client, action: str) -> str:
+    """Choose the one head and let it be mended; return the page."""
+    form = {"action": action, "_selected_action": [LedgerHead.objects.get().pk]}
+    return client.post(reverse(HEADS), form, follow=True).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_ledger_is_mended_through_the_services_and_the_log_says_who(
+    action: str, admin_client: Client, admin_user: User
+) -> None:
+    case = golden("doji2_1_2")
+    with use_golden_windows(case):
+        with override_settings(TRADE_CANVAS_ENABLE_FACTOR_INGEST=False):
+            pipeline.run_sync({case["series_id"]: candles_of(case)})
+        page = ask(admin_client, action)
+
+        assert f"Done: {case['series_id']}" in page
+        frames.live(series_id=case["series_id"], window_candles=500)
+    assert LogEntry.objects.get().user == admin_user
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_ledger_that_cannot_be_mended_says_why(action: str, admin_client: Client) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    LedgerHead.objects.update(dirty_from=START)
+
+    with patch.object(Pivot, "step", side_effect=ValueError("broken")):
+        page = ask(admin_client, action)
+
+    assert f"Failed: {SERIES}" in page
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_who_may_only_look_is_offered_nothing(client: Client) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    looker = User.objects.create_user("looker", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_ledgerhead"))
+    client.force_login(looker)
+
+    page = client.get(reverse(HEADS)).content.decode()
+
+    assert SERIES in page
+    assert 'value="rebuild"' not in page
+
+
 @pytest.mark.django_db
 def test_heads_list_shows_lag_and_last_error(admin_client: Client) -> None:
-    from ledger.models import LedgerHead
-
     LedgerHead.objects.create(
         series_id="binance:spot:LAG/USDT:1m",
         candle_head=300,
