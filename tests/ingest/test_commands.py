@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import override_settings
 
 from factors.selectors import events_in_order
@@ -117,12 +118,18 @@ def test_an_export_shows_one_state_though_history_changes_meanwhile() -> None:
     earlier = Candles.from_rows([(int(candles.time[0]) - 60, 1.0, 1.0, 1.0, 1.0, 1.0)])
     small_pages = partial(events_in_order, page=20)
 
+    def meddle() -> None:
+        try:
+            pipeline.run_sync({SERIES: earlier})
+        finally:
+            connections.close_all()
+
     class Meddled(io.StringIO):
         """Takes in a candle before the first one when so many lines are written."""
 
         def write(self, text: str) -> int:
             if self.getvalue().count("\n") == 20:
-                thread = Thread(target=pipeline.run_sync, args=({SERIES: earlier},))
+                thread = Thread(target=meddle)
                 thread.start()
                 thread.join()
             return super().write(text)
