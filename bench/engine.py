@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench._candles import SECONDS, continued
 from factors.engine import kernel, registry, runner
 from factors.engine.rules import make_rules
 from market.bundled import bundled_candles
@@ -35,19 +36,6 @@ CASES = ("ours batch", "czsc batch", "ours steps", "czsc update")
 SIZES = (100_000, 1_000_000)
 STEPS = 40_000  # so many single steps are timed, near the first candles and at the end
 LOOKBACK = 100
-SECONDS = 60
-
-
-def continued(count: int) -> Candles:
-    """Return the bundled candles, and copies of them that go on where the last one ended."""
-    real = bundled_candles()
-    found = real.take(slice(0, count))
-    while len(found) < count:
-        ratio = float(found.close[-1] / real.open[0])
-        times = real.time - real.time[0] + found.time[-1] + SECONDS
-        ohlc = (real.open * ratio, real.high * ratio, real.low * ratio, real.close * ratio)
-        found = found.then(Candles(times, *ohlc, real.volume))
-    return found.take(slice(0, count))
 
 
 def warmed() -> Any:
@@ -168,9 +156,7 @@ def one_case(case: str, count: int) -> None:
 def measured(case: str, count: int) -> dict[str, float]:
     """Run one case in a process of its own."""
     command = [sys.executable, __file__, "--case", case, "--candles", str(count)]
-    done = subprocess.run(  # noqa: S603 (this very file)
-        command, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

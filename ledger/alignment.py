@@ -43,7 +43,8 @@ class Heads:
 
     Nothing at or after `dirty_from` can be trusted until it is computed again; `is_current` is
     False while the ledger was computed by other rules than those of now. `rules_fingerprint` is
-    that of the rules it was computed by.
+    that of the rules it was computed by; `row` is that of the database, another one after the
+    series was deleted.
     """
 
     candle: int | None = None
@@ -53,6 +54,7 @@ class Heads:
     generation: int = 0
     is_current: bool = True
     rules_fingerprint: str = ""
+    row: int | None = None
 
     def sound(self, head: int | None) -> int | None:
         """Return up to when what a head covers can be trusted; None: not at all."""
@@ -64,6 +66,10 @@ class Heads:
         """Say whether a head is at or after a time, and what it covers is sound."""
         sound = self.sound(head)
         return sound is not None and sound >= time
+
+    def ledger(self) -> tuple[int | None, int, str]:
+        """Return what all that is known at any candle stays the same under."""
+        return self.row, self.generation, self.rules_fingerprint
 
     def same_generation(self, version: int) -> bool:
         """Say whether a version or cursor is of this generation."""

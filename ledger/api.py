@@ -3,6 +3,9 @@
 from typing import Annotated
 
 from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from rest_framework.decorators import api_view, permission_classes
@@ -10,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ledger import frames
+from ledger.answers import Answer
 from ledger.diff import diff
 from ledger.digest import digest
 from ledger.health import factor_health
@@ -75,16 +79,24 @@ class DiffQuery(WindowQuery):
         return to_time
 
 
+def answered(request: Request, answer: Answer) -> HttpResponseBase:
+    """Return the answer, or 304 to a client that has the same one; it asks again each time."""
+    headers = {"ETag": answer.etag, "Cache-Control": "no-cache"}
+    whole = HttpResponse(answer.body, content_type="application/json", headers=headers)
+    return get_conditional_response(request._request, etag=answer.etag, response=whole) or whole
+
+
 @api_view(["GET"])
-def factor_slices(request: Request) -> Response:
+def factor_slices(request: Request) -> HttpResponseBase:
     """Return what each factor knew at a time (`protocol.md` 4.1)."""
     query = read_query(AtTimeQuery, request)
-    return Response(
+    return answered(
+        request,
         frames.slices(
             series_id=query.series_id,
             at_time=query.at_time,
             window_candles=query.window_candles,
-        )
+        ),
     )
 
 
@@ -95,49 +107,54 @@ def factor_health_view(request: Request) -> Response:
 
 
 @api_view(["GET"])
-def draw_delta(request: Request) -> Response:
+def draw_delta(request: Request) -> HttpResponseBase:
     """Return what is drawn, beyond a cursor (`protocol.md` 5.1)."""
     query = read_query(DeltaQuery, request)
-    return Response(
+    return answered(
+        request,
         frames.delta(
             series_id=query.series_id,
             cursor=query.cursor_version_id,
             window_candles=query.window_candles,
             at_time=query.at_time,
-        )
+        ),
     )
 
 
 @api_view(["GET"])
-def frame_live(request: Request) -> Response:
+def frame_live(request: Request) -> HttpResponseBase:
     """Return the newest consistent frame (`protocol.md` 6.1)."""
     query = read_query(WindowQuery, request)
-    return Response(frames.live(series_id=query.series_id, window_candles=query.window_candles))
+    return answered(
+        request, frames.live(series_id=query.series_id, window_candles=query.window_candles)
+    )
 
 
 @api_view(["GET"])
-def frame_at_time(request: Request) -> Response:
+def frame_at_time(request: Request) -> HttpResponseBase:
     """Return the frame at a time (`protocol.md` 6.2)."""
     query = read_query(AtTimeQuery, request)
-    return Response(
+    return answered(
+        request,
         frames.at_time(
             series_id=query.series_id,
             at_time=query.at_time,
             window_candles=query.window_candles,
-        )
+        ),
     )
 
 
 @api_view(["GET"])
-def delta_poll(request: Request) -> Response:
+def delta_poll(request: Request) -> HttpResponseBase:
     """Return a record of what is drawn now, if it is new to the client (`protocol.md` 6.3)."""
     query = read_query(PollQuery, request)
-    return Response(
+    return answered(
+        request,
         frames.poll(
             series_id=query.series_id,
             after_id=query.after_id,
             window_candles=query.window_candles,
-        )
+        ),
     )
 
 

@@ -1,10 +1,17 @@
-"""Strict reads of one series: slices, drawings and both in one frame. They never write."""
+"""Strict reads of one series: slices, drawings and both in one frame. They never write.
+
+Whether the ledger is ready is asked each time; only then an answer that was made before counts.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
 
 from factors.engine.types import Json
 from factors.slices import Knowledge, empty_slices, knowledge_at, slices_answer
 from ledger.alignment import Heads, NoDataError, NoOverlayError, OutOfSyncError
+from ledger.answers import Answer, answer, kept
 from ledger.draw import draw_delta, empty_delta, render_window
-from ledger.selectors import heads_of
+from ledger.selectors import Look
 from ledger.sync import LedgerSyncService
 from market import database
 from market.series import BadSeriesIdError, SeriesId
@@ -20,108 +27,160 @@ def parsed(series_id: str) -> SeriesId | None:
         return None
 
 
-def slices(*, series_id: str, at_time: int, window_candles: int) -> Json:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A read of a window that ends with a closed candle which the ledger covers."""
+
+    series: SeriesId
+    heads: Heads
+    aligned: int
+    window_candles: int
+    stored: tuple[int, int]
+
+    def key(self, route: str, asked: int = 0) -> Hashable:
+        """Return all that the answer depends on.
+
+        The rows that are stored of its window are counted: one taken out by hand is noticed.
+        """
+        where = (str(self.series), self.heads.ledger(), self.aligned, self.stored)
+        return route, *where, self.window_candles, render_window(self.window_candles), asked
+
+    def knowledge(self) -> Knowledge:
+        """Return what was known, as far back as slices and drawings look."""
+        return knowledge_at(self.series, self.aligned, render_window(self.window_candles))
+
+
+def _look(series: SeriesId, at_time: int | None, window_candles: int) -> Look:
+    return SYNC.look(str(series), at_time, render_window(window_candles) * series.seconds)
+
+
+def _ready(series: SeriesId, look: Look, window_candles: int) -> Ready:
+    if look.aligned is None:
+        raise NoDataError
+    stored = (look.events, look.instructions)
+    return Ready(series, look.heads, look.aligned, window_candles, stored)
+
+
+def slices(*, series_id: str, at_time: int, window_candles: int) -> Answer:
     """Return what the factors knew at a time (`protocol.md` 4.1)."""
     series = parsed(series_id)
+    if series is None:
+        return answer(empty_slices(series_id, at_time))
     with database.reading():
-        aligned = SYNC.aligned_time(series_id, at_time) if series else None
-        if series is None or aligned is None:
-            return empty_slices(series_id, at_time)
-        SYNC.require_factor_ready(heads_of(series_id), aligned)
-        return slices_answer(knowledge_at(series, aligned, window_candles), window_candles)
+        look = _look(series, at_time, window_candles)
+        if look.aligned is None:
+            return answer(empty_slices(series_id, at_time))
+        SYNC.require_factor_ready(look.heads, look.aligned)
+        ready = _ready(series, look, window_candles)
+        return kept(ready.key("slices"), lambda: _known(ready))
 
 
-def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | None) -> Json:
+def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | None) -> Answer:
     """Return what is drawn at a time, or now, beyond a cursor (`protocol.md` 5.1)."""
     series = parsed(series_id)
+    if series is None:
+        return answer(empty_delta(series_id, cursor))
     with database.reading():
-        if series is None:
-            return empty_delta(series_id, cursor)
-        heads = heads_of(series_id)
-        aligned = heads.candle if at_time is None else SYNC.aligned_time(series_id, at_time)
-        if aligned is None:
-            return empty_delta(series_id, cursor)
-        SYNC.require_overlay_ready(heads, aligned)
-        SYNC.require_factor_ready(heads, aligned)
-        knowledge = knowledge_at(series, aligned, render_window(window_candles))
-        return draw_delta(knowledge, heads, window_candles, cursor)
+        look = _look(series, at_time, window_candles)
+        asked = look.heads.candle if at_time is None else look.aligned
+        if asked is None:
+            return answer(empty_delta(series_id, cursor))
+        SYNC.require_overlay_ready(look.heads, asked)
+        SYNC.require_factor_ready(look.heads, asked)
+        ready = _ready(series, look, window_candles)
+        return kept(ready.key("delta", cursor), lambda: _drawn(ready, cursor))
 
 
-def live(*, series_id: str, window_candles: int) -> Json:
+def live(*, series_id: str, window_candles: int) -> Answer:
     """Return the newest consistent frame (`protocol.md` 6.1)."""
     series = parsed(series_id)
     if series is None:
         raise NoDataError
     with database.reading():
-        heads = heads_of(series_id)
-        if heads.candle is None:
+        look = _look(series, None, window_candles)
+        if look.heads.candle is None:
             raise NoDataError
-        if heads.overlay is None:
+        if look.heads.overlay is None:
             raise NoOverlayError
-        aligned = SYNC.aligned_time(series_id, min(heads.candle, heads.overlay))
-        return _frame(series, heads, heads.candle, aligned, window_candles)
+        return _frame(series, look, look.heads.candle, window_candles)
 
 
-def at_time(*, series_id: str, at_time: int, window_candles: int) -> Json:
+def at_time(*, series_id: str, at_time: int, window_candles: int) -> Answer:
     """Return the frame of the newest closed candle at or before a time (`protocol.md` 6.2)."""
     series = parsed(series_id)
+    if series is None:
+        raise NoDataError
     with database.reading():
-        aligned = SYNC.aligned_time(series_id, at_time) if series else None
-        if series is None or aligned is None:
-            raise NoDataError
-        return _frame(series, heads_of(series_id), at_time, aligned, window_candles)
+        return _frame(series, _look(series, at_time, window_candles), at_time, window_candles)
 
 
-def poll(*, series_id: str, after_id: int, window_candles: int) -> Json:
+def poll(*, series_id: str, after_id: int, window_candles: int) -> Answer:
     """Return a record of what is drawn now, if it is newer than `after_id` (`protocol.md` 6.3)."""
     series = parsed(series_id)
-    answer: Json = {"schema_version": 1, "series_id": series_id}
-    nothing = {"records": [], "next_cursor": {"id": after_id}}
     if series is None:
-        return answer | nothing
+        return answer(_polled(series_id, [], after_id))
     with database.reading():
-        heads = heads_of(series_id)
-        if heads.candle is None:
-            return answer | nothing
-        SYNC.require_heads_ready(series_id, heads.candle, heads=heads)
-        knowledge = knowledge_at(series, heads.candle, render_window(window_candles))
-        drawn = draw_delta(knowledge, heads, window_candles, after_id)
-        next_id = drawn["next_cursor"]["version_id"]
-        if next_id == 0 or _is_seen(next_id, after_id, heads):
-            return answer | nothing
-        record = {
-            "id": next_id,
-            "series_id": series_id,
-            "to_candle_id": drawn["to_candle_id"],
-            "to_candle_time": drawn["to_candle_time"],
-            "draw_delta": drawn,
-            "factor_slices": slices_answer(knowledge, window_candles),
-        }
-        return answer | {"records": [record], "next_cursor": {"id": next_id}}
+        look = _look(series, None, window_candles)
+        if look.heads.candle is None:
+            return answer(_polled(series_id, [], after_id))
+        SYNC.require_heads_ready(series_id, look.heads.candle, heads=look.heads)
+        ready = _ready(series, look, window_candles)
+        return kept(ready.key("poll", after_id), lambda: _record(ready, after_id))
 
 
-def _is_seen(version: int, after_id: int, heads: Heads) -> bool:
-    """Say whether a cursor of this generation already reached the version."""
-    return heads.same_generation(after_id) and after_id >= version
-
-
-def _frame(
-    series: SeriesId, heads: Heads, at_time: int, aligned: int | None, window_candles: int
-) -> Json:
+def _frame(series: SeriesId, look: Look, at_time: int, window_candles: int) -> Answer:
     """Return slices and drawings of one candle, from one state of the database."""
-    if aligned is None:
-        raise NoDataError
-    SYNC.require_heads_ready(str(series), aligned, heads=heads)
-    knowledge: Knowledge = knowledge_at(series, aligned, render_window(window_candles))
-    factor_slices = slices_answer(knowledge, window_candles)
-    draw_state = draw_delta(knowledge, heads, window_candles, 0)
-    candle_id = f"{series}:{aligned}"
+    ready = _ready(series, look, window_candles)
+    SYNC.require_heads_ready(str(series), ready.aligned, heads=look.heads)
+    return kept(ready.key("frame", at_time), lambda: _framed(ready, at_time))
+
+
+def _known(ready: Ready) -> Json:
+    knowledge = knowledge_at(ready.series, ready.aligned, ready.window_candles)
+    return slices_answer(knowledge, ready.window_candles)
+
+
+def _drawn(ready: Ready, cursor: int) -> Json:
+    return draw_delta(ready.knowledge(), ready.heads, ready.window_candles, cursor)
+
+
+def _framed(ready: Ready, at_time: int) -> Json:
+    knowledge = ready.knowledge()
+    factor_slices = slices_answer(knowledge, ready.window_candles)
+    draw_state = draw_delta(knowledge, ready.heads, ready.window_candles, 0)
+    candle_id = f"{ready.series}:{ready.aligned}"
     if not factor_slices["candle_id"] == draw_state["to_candle_id"] == candle_id:
         raise OutOfSyncError
     return {
         "schema_version": 1,
-        "series_id": str(series),
-        "time": {"at_time": at_time, "aligned_time": aligned, "candle_id": candle_id},
+        "series_id": str(ready.series),
+        "time": {"at_time": at_time, "aligned_time": ready.aligned, "candle_id": candle_id},
         "factor_slices": factor_slices,
         "draw_state": draw_state,
+    }
+
+
+def _record(ready: Ready, after_id: int) -> Json:
+    knowledge = ready.knowledge()
+    drawn = draw_delta(knowledge, ready.heads, ready.window_candles, after_id)
+    next_id = drawn["next_cursor"]["version_id"]
+    if next_id == 0 or (ready.heads.same_generation(after_id) and after_id >= next_id):
+        return _polled(str(ready.series), [], after_id)
+    record = {
+        "id": next_id,
+        "series_id": str(ready.series),
+        "to_candle_id": drawn["to_candle_id"],
+        "to_candle_time": drawn["to_candle_time"],
+        "draw_delta": drawn,
+        "factor_slices": slices_answer(knowledge, ready.window_candles),
+    }
+    return _polled(str(ready.series), [record], next_id)
+
+
+def _polled(series_id: str, records: list[Json], next_id: int) -> Json:
+    return {
+        "schema_version": 1,
+        "series_id": series_id,
+        "records": records,
+        "next_cursor": {"id": next_id},
     }

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -23,23 +25,71 @@ def head_row(series_id: str) -> LedgerHead | None:
     return LedgerHead.objects.using(database.alias()).filter(series_id=series_id).first()
 
 
+HEAD_COLUMNS = (
+    "candle_head",
+    "factor_head",
+    "overlay_head",
+    "dirty_from",
+    "generation",
+    "rules_fingerprint",
+    "id",
+)
+
+
+LOOK = f"""
+WITH head AS (SELECT * FROM ledger_heads WHERE series_id = %s),
+place AS (SELECT max(candle_time) AS aligned FROM candles WHERE series_id = %s AND candle_time <=
+    coalesce(%s, (SELECT CASE WHEN overlay_head < candle_head THEN overlay_head
+                              ELSE candle_head END FROM head)))
+SELECT {", ".join(HEAD_COLUMNS)}, aligned,
+    (SELECT count(*) FROM factor_events
+     WHERE series_id = head.series_id AND candle_time BETWEEN aligned - %s AND aligned),
+    (SELECT count(*) FROM overlay_instruction_versions
+     WHERE series_id = head.series_id AND visible_time BETWEEN aligned - %s AND aligned)
+FROM place LEFT JOIN head ON 1 = 1
+"""  # noqa: S608 (our names)
+
+
 def heads_of(series_id: str) -> Heads:
     """Return the heads of a series; a series that was never written has none."""
-    row = head_row(series_id)
-    return Heads() if row is None else heads_in(row)
+    found = database.series_rows("ledger_heads", HEAD_COLUMNS, series_id)
+    return _heads(*found[0]) if found else Heads()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a read is about: the heads, the candle that its time is aligned to, and its window.
+
+    `events` and `instructions` are how many became visible in the window that ends there.
+    """
+
+    heads: Heads
+    aligned: int | None
+    events: int
+    instructions: int
+
+
+def look_at(series_id: str, at_time: int | None, looks_back: int) -> Look:
+    """Return, by one query, what there is at a time, or by default where all heads have come.
+
+    `looks_back` is the length of the window in seconds.
+    """
+    found = database.rows(LOOK, [series_id, series_id, at_time, looks_back, looks_back])
+    *values, aligned, events, instructions = found[0]
+    heads = Heads() if values[-1] is None else _heads(*values)
+    return Look(heads, aligned, events, instructions)
 
 
 def heads_in(row: LedgerHead) -> Heads:
     """Return the heads that a row holds."""
-    return Heads(
-        candle=row.candle_head,
-        factor=row.factor_head,
-        overlay=row.overlay_head,
-        dirty_from=row.dirty_from,
-        generation=row.generation,
-        is_current=is_current(row.rules_fingerprint),
-        rules_fingerprint=row.rules_fingerprint,
-    )
+    return _heads(*(getattr(row, column) for column in HEAD_COLUMNS))
+
+
+def _heads(*values: Any) -> Heads:
+    """Return heads, of values in the order of `HEAD_COLUMNS`."""
+    candle, factor, overlay, dirty_from, generation, fingerprint, row = values
+    is_ours = is_current(fingerprint)
+    return Heads(candle, factor, overlay, dirty_from, generation, is_ours, fingerprint, row)
 
 
 def announced_head(head: LedgerHead) -> int | None:

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from ledger.advance import refresh_series_sync
 from ledger.alignment import Heads, NoDataError
-from ledger.selectors import heads_of
+from ledger.selectors import Look, heads_of, look_at
 from market import database, selectors
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,13 @@ class LedgerSyncService:
     def aligned_time(self, series_id: str, at_time: int) -> int | None:
         """Return the newest closed candle at or before a time, None if there is none."""
         return selectors.floor_time(series_id, at_time)
+
+    def look(self, series_id: str, at_time: int | None, looks_back: int) -> Look:
+        """Return heads and aligned time of a read, and what is stored of its window.
+
+        Without a time it is aligned to where all heads have come. `looks_back` is in seconds.
+        """
+        return look_at(series_id, at_time, looks_back)
 
     def resolve_aligned_point(
         self, series_id: str, to_time: int | None, code: str, detail: str = "no_data"

@@ -42,9 +42,9 @@ class SessionUser(BaseAuthentication):
     """The user of the session. CSRF is checked by `MayWrite`, because only writes need it."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        """Return the user, or None without one."""
+        """Return the user, who is looked up when somebody asks about them; None without one."""
         user = getattr(request._request, "user", None)
-        return (user, None) if user is not None and user.is_active else None
+        return None if user is None else (user, None)
 
 
 class MayWrite(BasePermission):
@@ -90,7 +90,7 @@ def from_this_machine(request: Request) -> bool:
 
 def _check_sender(request: Request) -> None:
     """Raise unless the sender is staff. API tokens will be looked at here, first."""
-    if not request.user.is_authenticated:
+    if not (request.user.is_authenticated and request.user.is_active):
         raise NotAuthenticatedError
     if not request.user.is_staff:
         raise ForbiddenError

@@ -51,5 +51,5 @@ class WhitelistView(APIView):
 
 
 def _answer(series_id: str, candles: Candles, head: int | None) -> Response:
-    rows = [candle._asdict() for candle in candles.rows()]
-    return Response({"series_id": series_id, "server_head_time": head, "candles": rows})
+    records = candles.records()
+    return Response({"series_id": series_id, "server_head_time": head, "candles": records})

@@ -53,6 +53,13 @@ class Candles:
         """Return the candles one by one."""
         return [Candle(*row) for row in zip(*(c.tolist() for c in self.columns()), strict=True)]
 
+    def records(self) -> list[dict[str, float]]:
+        """Return the candles one by one, as JSON has them."""
+        return [
+            {"candle_time": t, "open": o, "high": h, "low": w, "close": c, "volume": v}
+            for t, o, h, w, c, v in zip(*(c.tolist() for c in self.columns()), strict=True)
+        ]
+
     def take(self, choice: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Self:
         """Return the chosen rows; a mask or index list loses `first_ordinal`."""
         first = self.first_ordinal + (choice.start or 0) if isinstance(choice, slice) else 0

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from channels.layers import channel_layers
 
+from ledger.answers import kept
+
 
 @pytest.fixture(autouse=True)
 def fresh_channel_layer() -> Iterator[None]:
@@ -12,3 +14,9 @@ def fresh_channel_layer() -> Iterator[None]:
     channel_layers.backends.clear()
     yield
     channel_layers.backends.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_kept_answers() -> None:
+    """Forget the answers of the test before: its series are gone, and may come again."""
+    kept.cache_clear()

@@ -4,10 +4,10 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradecanvas.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 # Everything below needs the apps, which the line above has set up.
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
@@ -17,6 +17,7 @@ from django.urls import re_path  # noqa: E402
 
 from market.access import origin_allowed  # noqa: E402
 from market.routing import websocket_urlpatterns as market_sockets  # noqa: E402
+from tradecanvas.handler import OneThreadHandler  # noqa: E402
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -107,7 +108,7 @@ async def _too_large(send: Send) -> None:
 unknown_socket = re_path("", refuse_socket)  # type: ignore[arg-type]  # an ASGI application
 application = ProtocolTypeRouter(
     {
-        "http": BoundedBody(django_application),
+        "http": BoundedBody(OneThreadHandler()),
         "websocket": OwnOrigin(URLRouter([*market_sockets, unknown_socket])),
     }
 )

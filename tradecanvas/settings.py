@@ -9,6 +9,7 @@ import mimetypes
 import os
 import sys
 import tempfile
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "market.cors.CorsMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
-    "tradecanvas.turns.take_turns",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -85,6 +84,8 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
+# Seconds that the threads of the server keep their connections.
+KEEP_CONNECTIONS = 600
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-65536;"
     "PRAGMA temp_store=MEMORY;"
@@ -94,6 +95,7 @@ SQLITE_PRAGMAS = (
 def databases(url: str) -> dict[str, dict[str, Any]]:
     """Return the two connections to one database: `default` writes, `reader` sees one state."""
     config: dict[str, Any] = environ.Env.db_url_config(url)
+    config |= {"CONN_MAX_AGE": KEEP_CONNECTIONS, "CONN_HEALTH_CHECKS": True}
     mirror = {"TEST": {"MIRROR": "default"}}
     if config["ENGINE"] == "django.db.backends.sqlite3":
         test = {
@@ -140,6 +142,14 @@ CHART_LIBRARY_DIR = BASE_DIR / "node_modules" / "lightweight-charts" / "dist"
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("lightweight-charts", CHART_LIBRARY_DIR)]
 SERVESTATIC_USE_FINDERS = True
 
+
+def static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
+    """Add to the headers of a file what `SecurityMiddleware` adds to those of all others."""
+    headers["X-Content-Type-Options"] = "nosniff"
+
+
+SERVESTATIC_ADD_HEADERS_FUNCTION = static_headers
+
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["market.http.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["market.http.BoundedJSONParser"],
@@ -180,6 +190,7 @@ TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT = env.integer(
     "TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT", 5000, minimum=100
 )
 TRADE_CANVAS_BLOCKING_WORKERS = env.integer("TRADE_CANVAS_BLOCKING_WORKERS", 8, minimum=1)
+TRADE_CANVAS_READ_CACHE_MB = env.integer("TRADE_CANVAS_READ_CACHE_MB", 64, minimum=0)
 TRADE_CANVAS_WHITELIST_PATH = Path(
     env.text("TRADE_CANVAS_WHITELIST_PATH", str(BASE_DIR / "config" / "market_whitelist.json"))
 )

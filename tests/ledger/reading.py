@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from django.test import Client, override_settings
 
+from ledger.answers import Answer
 from market.candles import Candles
 
 SERIES = "test:spot:READ/USDT:1m"
@@ -36,4 +37,4 @@ def get(client: Client, path: str, **query: object) -> Any:
 
 def on_the_wire(value: Any) -> Any:
     """Return an answer as a client reads it."""
-    return orjson.loads(orjson.dumps(value))
+    return orjson.loads(value.body if isinstance(value, Answer) else orjson.dumps(value))
