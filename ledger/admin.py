@@ -38,6 +38,7 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
         "recompute_from",
         "generation",
         "rules",
+        "history",
         "error",
         "last_refresh_at",
     )
@@ -116,6 +117,11 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
     def rules(self, head: LedgerHead) -> str:
         """Return the first part of the rules' fingerprint."""
         return head.rules_fingerprint[:8]
+
+    @admin.display(description=gettext_lazy("digest"))
+    def history(self, head: LedgerHead) -> str:
+        """Return the first part of the digest of all candles and events; the page has all of it."""
+        return head.digest[:8]
 
     @admin.display(description=gettext_lazy("last error"))
     def error(self, head: LedgerHead) -> str:

@@ -14,6 +14,7 @@ from cachetools import LRUCache, cached
 from django.conf import settings
 
 from factors.engine.types import Json
+from market import database
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,38 @@ def _size(kept: Answer) -> int:
     return len(kept.body) + 500  # the rest of the entry
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that can be made, and the key of all that it depends on."""
+
+    key: Hashable
+    make: Callable[[], Json]
+
+
 KEPT: LRUCache[Hashable, Answer] = LRUCache(
     settings.TRADE_CANVAS_READ_CACHE_MB * 1_000_000, getsizeof=_size
 )
+_kept = Condition()
 
 
-@cached(KEPT, key=lambda key, make: key, condition=Condition())
+@cached(KEPT, key=lambda key, make: key, condition=_kept)
 def kept(key: Hashable, make: Callable[[], Json]) -> Answer:
     """Return the answer kept under a key, or make it; who asks meanwhile waits for the same one."""
     return answer(make())
+
+
+def answered(read: Callable[[], Answer | Pending]) -> Answer:
+    """Return what a read gives; an answer that is not kept is made from one state of the database.
+
+    `read` says by one query what the answer is about, or raises why there is none.
+    """
+    found = read()
+    if isinstance(found, Answer):
+        return found
+    with _kept:
+        ready = KEPT.get(found.key)
+    if ready is not None:
+        return ready
+    with database.reading():
+        found = read()
+        return found if isinstance(found, Answer) else kept(found.key, found.make)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from factors.engine.types import Json
 from factors.slices import Knowledge, empty_slices, knowledge_at, slices_answer
 from ledger.alignment import Heads, NoDataError, NoOverlayError, OutOfSyncError
-from ledger.answers import Answer, answer, kept
+from ledger.answers import Answer, Pending, answer, answered
 from ledger.draw import draw_delta, empty_delta, render_window
 from ledger.selectors import Look
 from ledger.sync import LedgerSyncService
-from market import database
 from market.series import BadSeriesIdError, SeriesId
 
 SYNC = LedgerSyncService()
@@ -64,23 +63,25 @@ def _ready(series: SeriesId, look: Look, window_candles: int) -> Ready:
 def slices(*, series_id: str, at_time: int, window_candles: int) -> Answer:
     """Return what the factors knew at a time (`protocol.md` 4.1)."""
     series = parsed(series_id)
-    if series is None:
-        return answer(empty_slices(series_id, at_time))
-    with database.reading():
-        look = _look(series, at_time, window_candles)
-        if look.aligned is None:
+
+    def read() -> Answer | Pending:
+        look = _look(series, at_time, window_candles) if series else None
+        if series is None or look is None or look.aligned is None:
             return answer(empty_slices(series_id, at_time))
         SYNC.require_factor_ready(look.heads, look.aligned)
         ready = _ready(series, look, window_candles)
-        return kept(ready.key("slices"), lambda: _known(ready))
+        return Pending(ready.key("slices"), lambda: _known(ready))
+
+    return answered(read)
 
 
 def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | None) -> Answer:
     """Return what is drawn at a time, or now, beyond a cursor (`protocol.md` 5.1)."""
     series = parsed(series_id)
-    if series is None:
-        return answer(empty_delta(series_id, cursor))
-    with database.reading():
+
+    def read() -> Answer | Pending:
+        if series is None:
+            return answer(empty_delta(series_id, cursor))
         look = _look(series, at_time, window_candles)
         asked = look.heads.candle if at_time is None else look.aligned
         if asked is None:
@@ -88,7 +89,9 @@ def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | No
         SYNC.require_overlay_ready(look.heads, asked)
         SYNC.require_factor_ready(look.heads, asked)
         ready = _ready(series, look, window_candles)
-        return kept(ready.key("delta", cursor), lambda: _drawn(ready, cursor))
+        return Pending(ready.key("delta", cursor), lambda: _drawn(ready, cursor))
+
+    return answered(read)
 
 
 def live(*, series_id: str, window_candles: int) -> Answer:
@@ -96,7 +99,8 @@ def live(*, series_id: str, window_candles: int) -> Answer:
     series = parsed(series_id)
     if series is None:
         raise NoDataError
-    with database.reading():
+
+    def read() -> Answer | Pending:
         look = _look(series, None, window_candles)
         if look.heads.candle is None:
             raise NoDataError
@@ -104,35 +108,41 @@ def live(*, series_id: str, window_candles: int) -> Answer:
             raise NoOverlayError
         return _frame(series, look, look.heads.candle, window_candles)
 
+    return answered(read)
+
 
 def at_time(*, series_id: str, at_time: int, window_candles: int) -> Answer:
     """Return the frame of the newest closed candle at or before a time (`protocol.md` 6.2)."""
     series = parsed(series_id)
     if series is None:
         raise NoDataError
-    with database.reading():
+
+    def read() -> Answer | Pending:
         return _frame(series, _look(series, at_time, window_candles), at_time, window_candles)
+
+    return answered(read)
 
 
 def poll(*, series_id: str, after_id: int, window_candles: int) -> Answer:
     """Return a record of what is drawn now, if it is newer than `after_id` (`protocol.md` 6.3)."""
     series = parsed(series_id)
-    if series is None:
-        return answer(_polled(series_id, [], after_id))
-    with database.reading():
-        look = _look(series, None, window_candles)
-        if look.heads.candle is None:
+
+    def read() -> Answer | Pending:
+        look = _look(series, None, window_candles) if series else None
+        if series is None or look is None or look.heads.candle is None:
             return answer(_polled(series_id, [], after_id))
         SYNC.require_heads_ready(series_id, look.heads.candle, heads=look.heads)
         ready = _ready(series, look, window_candles)
-        return kept(ready.key("poll", after_id), lambda: _record(ready, after_id))
+        return Pending(ready.key("poll", after_id), lambda: _record(ready, after_id))
+
+    return answered(read)
 
 
-def _frame(series: SeriesId, look: Look, at_time: int, window_candles: int) -> Answer:
-    """Return slices and drawings of one candle, from one state of the database."""
+def _frame(series: SeriesId, look: Look, at_time: int, window_candles: int) -> Pending:
+    """Return slices and drawings of one candle, if the ledger is ready."""
     ready = _ready(series, look, window_candles)
     SYNC.require_heads_ready(str(series), ready.aligned, heads=look.heads)
-    return kept(ready.key("frame", at_time), lambda: _framed(ready, at_time))
+    return Pending(ready.key("frame", at_time), lambda: _framed(ready, at_time))
 
 
 def _known(ready: Ready) -> Json:

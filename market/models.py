@@ -1,4 +1,7 @@
-"""The table of closed candles. Hot paths read and write it through `selectors` and `store`."""
+"""Closed candles, who wants which series, and how filling them goes.
+
+Hot paths read and write candles through `selectors` and `store`.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy
@@ -29,3 +32,65 @@ class StoredCandle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series_id}:{self.candle_time}"
+
+
+class SeriesDemand(models.Model):
+    """How many subscribers of a series one web process has, until it expires or is renewed."""
+
+    series_id = models.CharField(max_length=MAX_LENGTH)
+    holder = models.CharField(max_length=64, help_text="the process that holds the sockets")
+    count = models.IntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "series_demand"
+        verbose_name = gettext_lazy("demand")
+        verbose_name_plural = gettext_lazy("demand")
+        constraints = (
+            models.UniqueConstraint(fields=["series_id", "holder"], name="demand_once_per_holder"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.series_id} x {self.count} of {self.holder}"
+
+
+class BackfillState(models.TextChoices):
+    """How filling the candles of a series goes."""
+
+    IDLE = "idle", gettext_lazy("idle")
+    RUNNING = "running", gettext_lazy("running")
+    SUCCEEDED = "succeeded", gettext_lazy("succeeded")
+    FAILED = "failed", gettext_lazy("failed")
+
+
+class BackfillProgress(models.Model):
+    """One row per series: the window that is wanted, and how far filling it has come.
+
+    `requested_at` is set by whoever wants the window and cleared by the supervisor that serves it.
+    """
+
+    series_id = models.CharField(max_length=MAX_LENGTH, unique=True)
+    state = models.CharField(
+        max_length=16, choices=BackfillState.choices, default=BackfillState.IDLE
+    )
+    reason = models.CharField(max_length=64, default="")
+    requested_at = models.DateTimeField(null=True)
+    window_start = models.BigIntegerField(null=True)
+    window_end = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(null=True)
+    start_missing_seconds = models.BigIntegerField(default=0)
+    start_missing_candles = models.BigIntegerField(default=0)
+    current_missing_seconds = models.BigIntegerField(default=0)
+    current_missing_candles = models.BigIntegerField(default=0)
+    owner = models.CharField(max_length=64, default="")
+    note = models.TextField(default="")
+    error = models.TextField(default="")
+
+    class Meta:
+        db_table = "backfill_progress"
+        verbose_name = gettext_lazy("backfill")
+        verbose_name_plural = gettext_lazy("backfills")
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.state}"

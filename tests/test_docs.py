@@ -40,7 +40,7 @@ def settings_source() -> str:
 
 
 def example_values() -> dict[str, str]:
-    return dict(re.findall(r"^#?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    return dict(re.findall(r"^#?([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
 
 
 def is_route(path: str) -> bool:
@@ -91,12 +91,18 @@ def test_every_variable_in_the_example_is_read() -> None:
     assert {name for name in example_values() if f'"{name}"' not in settings_source()} == set()
 
 
+def written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 @pytest.mark.parametrize("name", sorted(setting_names()))
 def test_the_example_shows_the_default(name: str) -> None:
     shown = example_values()[name]
     default = getattr(settings, name)
 
-    assert not shown or shown == {True: "1", False: "0"}.get(default, str(default))
+    assert not shown or shown == written(default)
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "reader"])

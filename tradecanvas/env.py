@@ -44,6 +44,26 @@ def integer(name: str, default: int, *, minimum: int) -> int:
     return max(value, minimum)
 
 
+def decimal(name: str, default: float, *, minimum: float) -> float:
+    """Return a number, at least `minimum`."""
+    raw = text(name)
+    try:
+        value = float(number(raw)) if raw else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number, was {raw!r}") from None
+    if value < minimum:
+        logger.warning("%s is %s, raised to its minimum %s", name, value, minimum)
+    return max(value, minimum)
+
+
+def choice(name: str, default: str, among: Sequence[str]) -> str:
+    """Return one of a few words, in any case."""
+    value = text(name, default).lower()
+    if value not in among:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(among)}, was {value!r}")
+    return value
+
+
 def number(raw: str) -> int | float:
     """Return a number; one without a point or exponent is whole. Raises `ValueError`.
 
