@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
 
 from ingest import pipeline
-from ledger.advance import IngestPipelineError
+from ledger.advance import IngestPipelineError, overlay_redraw, refresh_series_sync
+from ledger.rebuild import series_rebuild
 from market import database
 from market.candles import Candles
 from tests.goldens import candles_of, golden
-from tests.ledger.reading import SERIES, flat, use_golden_windows
+from tests.ledger.reading import SERIES, START, flat, use_golden_windows
 from tests.ledger.stored import ledger, require_invariants, reset, straight
 from tests.tables import tables_state
 
@@ -131,6 +132,43 @@ def test_writers_in_a_real_deadlock_both_come_through() -> None:
         list(threads.map(write, (SERIES, OTHER), (OTHER, SERIES), timeout=30))
 
     assert len(tries) == 3
+
+
+class DeadlockError(Exception):
+    sqlstate = "40P01"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: pipeline.run_sync({SERIES: flat(2, start=START + 60)}),
+        lambda: refresh_series_sync({SERIES: START}),
+        lambda: overlay_redraw(SERIES),
+        lambda: series_rebuild(SERIES),
+    ],
+    ids=["ingest", "refresh", "redraw", "rebuild"],
+)
+def test_every_writer_tries_three_times_more(
+    act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 25 of `ledger.md` C7."""
+    pipeline.run_sync({SERIES: flat(1)})
+    real, pauses, left = database.writing, list[float](), [3]
+
+    def deadlocked(*wait: float) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("deadlock detected") from DeadlockError()
+        return real(*wait)
+
+    monkeypatch.setattr(database, "writing", deadlocked)
+    monkeypatch.setattr("market.database.time.sleep", pauses.append)
+
+    act()
+    assert pauses == [0.05, 0.1, 0.2]
+    left[0] = 4
+    with pytest.raises((OperationalError, IngestPipelineError), match="deadlock detected"):
+        act()
 
 
 def lock(series_id: str) -> None:
