@@ -25,7 +25,7 @@ from market.groups import Hint
 from market.series import BadSeriesIdError
 from market.store import candles_upsert
 from tests.goldens import candles_of, golden
-from tests.ledger.reading import SERIES, START, flat, on_the_wire, use_golden_windows
+from tests.ledger.reading import SERIES, START, flat, get, on_the_wire, use_golden_windows
 from tests.ledger.stored import OddCandleError, failing, ledger, reset, straight
 from tests.tables import tables_state
 
@@ -234,12 +234,11 @@ def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(
         "factor.ingest_closed",
     )
     assert hints == []
-    asked = {"series_id": SERIES, "at_time": START + 120}
-    answer = client.get("/api/frame/at_time", asked)
+    answer = get(client, "frame/at_time", series_id=SERIES, at_time=START + 120)
     assert (answer.status_code, answer.json()) == (409, {"detail": "ledger_out_of_sync:factor"})
 
     assert recover() == []
-    assert client.get("/api/frame/at_time", asked).status_code == 200
+    assert get(client, "frame/at_time", series_id=SERIES, at_time=START + 120).status_code == 200
     head.refresh_from_db()
     assert (head.factor_head, head.last_error) == (START + 120, "")
     assert [hint.head for hint in hints] == [START + 120]
@@ -249,20 +248,20 @@ def test_a_drawing_that_raises_moves_no_head(
     case: Candles, hints: list[Hint], client: Client
 ) -> None:
     """Row 6 of `ledger.md` C7."""
-    asked = {"series_id": SERIES, "at_time": int(case.time[-1])}
+    last = int(case.time[-1])
     with patch.object(Pivot, "marks", failing), pytest.raises(IngestPipelineError) as caught:
         pipeline.run_sync({SERIES: case})
 
     head = LedgerHead.objects.get()
     assert caught.value.step == "overlay.ingest_closed"
-    assert (head.candle_head, head.factor_head, head.overlay_head) == (asked["at_time"], None, None)
+    assert (head.candle_head, head.factor_head, head.overlay_head) == (last, None, None)
     assert (FactorEvent.objects.count(), hints) == (0, [])
-    answer = client.get("/api/frame/at_time", asked)
+    answer = get(client, "frame/at_time", series_id=SERIES, at_time=last)
     assert (answer.status_code, answer.json()) == (409, {"detail": "ledger_out_of_sync:factor"})
 
     assert recover() == []
-    assert client.get("/api/frame/at_time", asked).status_code == 200
-    assert [hint.head for hint in hints] == [asked["at_time"]]
+    assert get(client, "frame/at_time", series_id=SERIES, at_time=last).status_code == 200
+    assert [hint.head for hint in hints] == [last]
 
 
 def test_one_failing_series_does_not_stop_the_others(hints: list[Hint]) -> None:

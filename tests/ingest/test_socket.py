@@ -164,7 +164,7 @@ def test_a_candle_whose_process_is_killed_before_the_hint_arrives_once() -> None
         await take({SERIES: flat(1)})
         async with connected() as socket:
             await socket.subscribe(SERIES, since=START)
-            killed = patch.object(pipeline.advance, "works_announce", side_effect=Killed)
+            killed = patch("ledger.advance.works_announce", side_effect=Killed)
             with killed, pytest.raises(Killed):
                 await take({SERIES: flat(2, start=START + 60)})
             committed = time.monotonic()

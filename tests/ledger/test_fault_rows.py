@@ -188,7 +188,7 @@ def test_a_get_of_a_stale_ledger_is_refused_and_changes_no_row(
     before, last = tables_state(), int(case.time[-1])
     times = {"at_time": last, "from_time": last - 600, "to_time": last}
 
-    answer = staff.get(f"/{path}", {"series_id": SERIES, **times})
+    answer = get(staff, path.removeprefix("api/"), series_id=SERIES, **times)
 
     if path == "api/frame/live" and stale is factors_failed:
         # It may show the newest consistent frame, and says which that is.
