@@ -31,8 +31,12 @@ def failing(*_: Any) -> None:
 
 
 def ledger(series_id: str = SERIES) -> list[Any]:
-    """Return all that is stored of a series, generation, errors and clock times aside."""
-    head = LedgerHead.objects.filter(series_id=series_id).values(*HEADS).first()
+    """Return all that is stored of a series, generation, errors and clock times aside.
+
+    A head row that was only made to be locked says nothing yet.
+    """
+    begun = LedgerHead.objects.filter(series_id=series_id, candle_head__isnull=False)
+    head = begun.values(*HEADS).first()
     candles = selectors.candles_between(series_id, 0, 2**62).rows()
     tables = [database.series_rows(t.name, t.columns, series_id) for t in TABLES]
     return [head, candles, *map(sorted, tables)]
