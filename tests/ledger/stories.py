@@ -242,8 +242,11 @@ SWITCHES = [
 PARTS = [(factor, "step") for factor in (Pivot, Pen, Zhongshu, Anchor)] + [(Pivot, "marks")]
 
 places = st.integers(0, MOST - 1)
-arrivals = st.builds(Arrive, places, st.sampled_from([1, 2, 5, 20, MOST]), st.booleans())
+# Most candles come in order: a late one has much computed again, which mends what was wrong.
+nexts = st.one_of(st.just(0), st.just(0), st.just(0), places)
+arrivals = st.builds(Arrive, nexts, st.sampled_from([1, 2, 5, 20, MOST]), st.booleans())
 happenings = st.one_of(
+    arrivals,
     arrivals,
     st.builds(Again, places, st.sampled_from([1, 3, MOST])),
     st.builds(Wrong, places, st.sampled_from([0.5, 1.5, 40.0])),

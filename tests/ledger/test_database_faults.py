@@ -1,6 +1,7 @@
 """A database that is lost, held or in a deadlock: an error in words, never half a batch."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -186,7 +187,7 @@ def test_a_database_that_another_process_holds_is_a_step_error_and_no_half_batch
     expected = straight(case)
     reset()
     pipeline.run_sync({SERIES: case.take(slice(0, 40))})
-    before = tables_state()
+    before, began = tables_state(), time.monotonic()
 
     holder = connection.copy()
     with contextlib.closing(holder), holder.cursor() as cursor:
@@ -195,6 +196,7 @@ def test_a_database_that_another_process_holds_is_a_step_error_and_no_half_batch
             pipeline.run_sync({SERIES: case, OTHER: case})
         cursor.execute("ROLLBACK")
 
+    assert time.monotonic() - began < 5
     assert (caught.value.step, caught.value.series_id) == ("store.upsert_many_closed", OTHER)
     assert tables_state() == before
     pipeline.run_sync({SERIES: case, OTHER: case})

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import pytest
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from factors.engine import runner
 from market.candles import Candle, Candles
 from tests.ledger.reading import SERIES, get
 from tests.ledger.stored import generation, ledger, require_invariants, reset, straight
@@ -27,6 +29,7 @@ class Told:
     rules: tuple[int, int]
     past: list[int]
     window: int
+    checkpoint_every: int
 
 
 whole_stories = st.builds(
@@ -36,6 +39,7 @@ whole_stories = st.builds(
     rules=windows,
     past=st.lists(st.integers(0, MOST - 1), min_size=20, max_size=20),
     window=st.sampled_from([7, 40, 2000]),
+    checkpoint_every=st.sampled_from([16, 16, runner.CHECKPOINT_EVERY]),
 )
 checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -78,11 +82,14 @@ def require_same_bytes(told: Told) -> None:
     candles = told.candles
     times = [candles[number % len(candles)].candle_time for number in told.past]
     major, minor = told.rules
-    with override_settings(
-        TRADE_CANVAS_PIVOT_WINDOW_MAJOR=major,
-        TRADE_CANVAS_PIVOT_WINDOW_MINOR=minor,
-        TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP=True,
-        MIDDLEWARE=[],  # half of the time, and no byte of a body
+    with (
+        patch.object(runner, "CHECKPOINT_EVERY", told.checkpoint_every),
+        override_settings(
+            TRADE_CANVAS_PIVOT_WINDOW_MAJOR=major,
+            TRADE_CANVAS_PIVOT_WINDOW_MINOR=minor,
+            TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP=True,
+            MIDDLEWARE=[],  # half of the time, and no byte of a body
+        ),
     ):
         reset()
         rows = straight(Candles.from_rows(candles))
