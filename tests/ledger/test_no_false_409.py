@@ -38,15 +38,6 @@ def require_sound(client: Client, path: str, series_id: str, window: int, **quer
     assert named == drawn["active_ids"], (window, query)
 
 
-def require_live_after_each(series_id: str, candles: Candles, first: int) -> None:
-    """Take candles one by one from a row on; fail unless each may be seen in every window."""
-    client = Client()
-    for row in range(first, len(candles)):
-        pipeline.run_sync({series_id: candles.take(slice(row, row + 1))})
-        for window in WINDOWS:
-            require_sound(client, "frame/live", series_id, window)
-
-
 @pytest.mark.parametrize("name", QUICK)
 def test_a_golden_is_not_refused(name: str) -> None:
     """Live after every candle and at every third of the past; the windows take turns."""
@@ -60,36 +51,33 @@ def test_a_golden_is_not_refused(name: str) -> None:
             require_sound(client, "frame/at_time", series_id, WINDOWS[row % 4], at_time=time)
 
 
+def require_never_refused(series_id: str, candles: Candles, window: int) -> None:
+    """Fail unless frames are answered: live after each of the last 5,000 candles, then the past.
+
+    Of the past at 2,000 random times, or at all there are.
+    """
+    client, first = Client(), max(0, len(candles) - 5000)
+    if first:
+        pipeline.run_sync({series_id: candles.take(slice(0, first))})
+    for row in range(first, len(candles)):
+        pipeline.run_sync({series_id: candles.take(slice(row, row + 1))})
+        require_sound(client, "frame/live", series_id, window)
+    times = candles.time.tolist()
+    for time in random.Random(409).sample(times, min(2000, len(times))):  # noqa: S311 (repeatable)
+        require_sound(client, "frame/at_time", series_id, window, at_time=time)
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("name", names())
-def test_a_golden_is_not_refused_in_any_window(name: str) -> None:
-    """Live after each of the last 5,000 candles; of the past at 2,000 times or at all there are."""
-    case, client = golden(name), Client()
-    candles, series_id = candles_of(case), case["series_id"]
-    first = max(0, len(candles) - 5000)
+def test_a_golden_is_not_refused_in_any_window(name: str, window: int) -> None:
+    case = golden(name)
     with use_golden_windows(case):
-        if first:
-            pipeline.run_sync({series_id: candles.take(slice(0, first))})
-        require_live_after_each(series_id, candles, first)
-        for time in some_of(candles):
-            for window in WINDOWS:
-                require_sound(client, "frame/at_time", series_id, window, at_time=time)
-
-
-def some_of(candles: Candles) -> list[int]:
-    """Return 2,000 times of candles, or all there are, in an order that can be repeated."""
-    times: list[int] = candles.time.tolist()
-    return random.Random(409).sample(times, min(2000, len(times)))  # noqa: S311 (repeatable)
+        require_never_refused(case["series_id"], candles_of(case), window)
 
 
 @pytest.mark.long
-def test_real_candles_are_never_refused() -> None:
+@pytest.mark.parametrize("window", WINDOWS)
+def test_real_candles_are_not_refused(window: int) -> None:
     engine_warm()
-    candles, series_id, client = bundled_candles(), str(BUNDLED), Client()
-    pipeline.run_sync({series_id: candles.take(slice(0, -5000))})
-
-    require_live_after_each(series_id, candles, len(candles) - 5000)
-
-    for time in some_of(candles):
-        for window in WINDOWS:
-            require_sound(client, "frame/at_time", series_id, window, at_time=time)
+    require_never_refused(str(BUNDLED), bundled_candles(), window)
