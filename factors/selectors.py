@@ -129,8 +129,8 @@ def found_checksum(series_id: str) -> bytes:
     for sql in (
         "SELECT candle_time, seq, ordinal, factor_name, kind, event_key, payload_json "
         "FROM factor_events WHERE series_id = %s ORDER BY candle_time, seq",
-        "SELECT candle_time, factor_name, ordinal, head_json, state, state_version, digest "
-        "FROM factor_head_snapshots WHERE series_id = %s ORDER BY candle_time, factor_name",
+        "SELECT candle_time, factor_name, seq, ordinal, head_json, state, state_version, digest "
+        "FROM factor_head_snapshots WHERE series_id = %s ORDER BY candle_time, factor_name, seq",
     ):
         for row in database.rows(sql, [series_id]):
             digest.update(

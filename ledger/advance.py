@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 from django.conf import settings
@@ -216,8 +217,7 @@ def _write_all(works: Sequence[Work]) -> None:
     if not ready:
         return
     try:
-        with transaction.atomic():
-            _write(ready)
+        _write(ready)
     except DatabaseError as error:
         logger.warning("ledger.bulk_write_refused %s series: %s", len(ready), error)
         for work in ready:
@@ -226,15 +226,16 @@ def _write_all(works: Sequence[Work]) -> None:
 
 def _write_alone(work: Work) -> None:
     try:
-        with transaction.atomic():
-            _write([work])
+        _write([work])
     except DatabaseError as error:
         work.fail(FACTOR_STEP, error)
 
 
 def _write(works: Sequence[Work]) -> None:
-    services.found_write([work.found for work in works if work.found])
-    _drawn_write(works)
+    """Write rows in a savepoint; the heads move when it is released, which may be refused too."""
+    with transaction.atomic():
+        services.found_write([work.found for work in works if work.found])
+        _drawn_write(works)
     for work in works:
         _move_heads(work)
 
@@ -309,16 +310,21 @@ def refresh_series_sync(
     names = sorted(name for name, up_to in up_to_times.items() if up_to > 0)
     for start in range(0, len(names), SERIES_PER_TRANSACTION):
         part = names[start : start + SERIES_PER_TRANSACTION]
-        with database.writing(wait):
-            heads = [head for head in _locked(part) if head.candle_head is not None]
-            done = [Work(head) for head in heads]
-            works_advance(done)
-            for work in done:
-                _note_idle(work)
+        done = database.retrying(partial(_refresh, part, wait))
         works_announce(done)
         works += done
     raise_first([work.error for work in works if work.error])
     return [step for work in works for step in work.steps]
+
+
+def _refresh(part: Sequence[str], wait: float) -> list[Work]:
+    """Advance the ledgers of series that have candles, in one transaction."""
+    with database.writing(wait):
+        works = [Work(head) for head in _locked(part) if head.candle_head is not None]
+        works_advance(works)
+    for work in works:
+        _note_idle(work)
+    return works
 
 
 def _note_idle(work: Work) -> None:
@@ -335,6 +341,13 @@ def overlay_redraw(series_id: str, *, wait: float = database.WRITE_WAIT) -> bool
 
     One transaction. If a drawing came out differently, the generation rises and True is returned.
     """
+    work, altered = database.retrying(partial(_redraw, series_id, wait))
+    works_announce([work])
+    return altered
+
+
+def _redraw(series_id: str, wait: float) -> tuple[Work, bool]:
+    """Draw in one transaction; return whether a drawing came out differently."""
     with database.writing(wait):
         (head,) = _locked([series_id])
         work = Work(head)
@@ -357,8 +370,7 @@ def overlay_redraw(series_id: str, *, wait: float = database.WRITE_WAIT) -> bool
             head.generation += altered
             head.save()
             work.changed = work.rebuilt = True
-    works_announce([work])
-    return altered
+    return work, altered
 
 
 def works_announce(works: Sequence[Work]) -> None:

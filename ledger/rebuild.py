@@ -6,6 +6,7 @@ leaves that. The generation rises only if the rules are others or something came
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
@@ -38,6 +39,18 @@ def series_rebuild(series_id: str, progress: Callable[[int], None] = lambda _: N
     """
     if not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
         raise RebuildOffError("TRADE_CANVAS_ENABLE_FACTOR_INGEST is 0")
+    work, altered = database.retrying(partial(_rebuild, series_id, progress))
+    works_announce([work])
+    if work.error:
+        raise work.error
+    assert work.found
+    found = work.found.advance
+    candles = found.checkpoints[-1].ordinal + 1
+    return Rebuilt(candles, len(found.events), altered, work.head.generation)
+
+
+def _rebuild(series_id: str, progress: Callable[[int], None]) -> tuple[Work, bool]:
+    """Rebuild in one transaction; return whether the generation rose."""
     with database.writing():
         heads = heads_lock([series_id])
         head = heads[0]
@@ -53,10 +66,4 @@ def series_rebuild(series_id: str, progress: Callable[[int], None] = lambda _: N
         if work.found and same_rules and ledger_checksum(series_id) == before:
             head.generation, work.rebuilt = generation, False
             head.save()
-    works_announce([work])
-    if work.error:
-        raise work.error
-    assert work.found
-    found = work.found.advance
-    candles = found.checkpoints[-1].ordinal + 1
-    return Rebuilt(candles, len(found.events), head.generation != generation, head.generation)
+    return work, head.generation != generation

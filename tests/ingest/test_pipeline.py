@@ -7,26 +7,26 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, OperationalError, connection
-from django.test import override_settings
+from django.db import IntegrityError, OperationalError
+from django.test import Client, override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from factors import services
 from factors.engine.plugins.pivot import Pivot
 from factors.models import FactorEvent, FactorHeadSnapshot
-from factors.selectors import events_in_order
 from ingest import pipeline
 from ledger import advance, frames
 from ledger.advance import IngestPipelineError, refresh_series_sync
-from ledger.models import LedgerHead, OverlayInstructionVersion
+from ledger.models import LedgerHead
 from ledger.recovery import recover
-from market import database, selectors
+from market import selectors
 from market.candles import Candles
 from market.groups import Hint
 from market.series import BadSeriesIdError
+from market.store import candles_upsert
 from tests.goldens import candles_of, golden
-from tests.ledger.reading import SERIES, START, flat, on_the_wire, use_golden_windows
+from tests.ledger.reading import SERIES, START, flat, get, on_the_wire, use_golden_windows
+from tests.ledger.stored import OddCandleError, failing, ledger, reset, straight
 from tests.tables import tables_state
 
 pytestmark = pytest.mark.django_db
@@ -47,36 +47,6 @@ def hints() -> Iterator[list[Hint]]:
     given: list[Hint] = []
     with patch.object(advance, "announce", given.extend):
         yield given
-
-
-def rows(candles: Candles, choice: Any) -> Candles:
-    return candles.take(choice)
-
-
-def ledger(series_id: str) -> list[Any]:
-    """Return all that a series' ledger says, generation and clock times aside."""
-    head = LedgerHead.objects.get(series_id=series_id)
-    instructions = OverlayInstructionVersion.objects.filter(series_id=series_id)
-    checkpoints = FactorHeadSnapshot.objects.filter(series_id=series_id)
-    return [
-        list(events_in_order(series_id)),
-        list(
-            instructions.order_by("ordinal", "seq").values_list(
-                "instruction_id", "visible_time", "ordinal", "seq", "def_json"
-            )
-        ),
-        [
-            (row.candle_time, row.factor_name, row.ordinal, row.head_json, bytes(row.state))
-            for row in checkpoints.order_by("candle_time", "factor_name")
-        ],
-        (head.candle_head, head.factor_head, head.overlay_head, head.dirty_from, head.digest),
-    ]
-
-
-def straight(candles: Candles) -> list[Any]:
-    """Return the ledger of these candles taken at once, under another name of the same length."""
-    pipeline.run_sync({SERIES: candles})
-    return ledger(SERIES)
 
 
 def frame_bytes(time: int) -> Any:
@@ -108,6 +78,7 @@ def test_any_batches_give_the_same_ledger(seed: int, case: Candles) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_order_of_arrival_gives_the_same_ledger_and_frames(seed: int, case: Candles) -> None:
+    """Row 16 of `ledger.md` C7."""
     short = case.take(slice(0, 120))
     expected = straight(short)
     asked = [int(short.time[n]) for n in (3, 40, 77, 119)]
@@ -120,18 +91,6 @@ def test_any_order_of_arrival_gives_the_same_ledger_and_frames(seed: int, case: 
 
     assert ledger(SERIES) == expected
     assert [without_generation(frame_bytes(time)) for time in asked] == expected_frames
-
-
-def reset() -> None:
-    """Forget everything."""
-    for table in (
-        "candles",
-        "factor_events",
-        "factor_head_snapshots",
-        "overlay_instruction_versions",
-        "ledger_heads",
-    ):
-        database.execute(f"DELETE FROM {table}", [])  # noqa: S608 (our names)
 
 
 @settings(
@@ -170,6 +129,7 @@ def walk(steps: list[tuple[int, bool]]) -> Candles:
 
 
 def test_equal_candles_change_nothing(case: Candles, hints: list[Hint]) -> None:
+    """Row 20 of `ledger.md` C7."""
     pipeline.run_sync({SERIES: case})
     before = tables_state()
     hints.clear()
@@ -232,10 +192,12 @@ def test_a_candle_before_the_first_is_a_new_genesis(case: Candles) -> None:
 
 
 def test_a_new_series_has_generation_0_and_its_candles_in_the_hint(hints: list[Hint]) -> None:
+    """Row 23 of `ledger.md` C7."""
     candles = flat(1, 2, 3)
 
-    pipeline.run_sync({SERIES: candles})
+    result = pipeline.run_sync({SERIES: candles})
 
+    assert result.rebuilt_series == []
     assert hints == [Hint(SERIES, 0, START + 120, tuple(candles.rows()))]
     assert LedgerHead.objects.get().generation == 0
 
@@ -254,15 +216,10 @@ def test_checkpoints_stand_at_every_512th_candle_and_at_the_head() -> None:
     assert list(kept.values_list("ordinal", flat=True)) == [0, 512, 1024, 1299]
 
 
-class OddCandleError(Exception):
-    """What a broken rule raises."""
-
-
-def failing(*_: Any) -> None:
-    raise OddCandleError("no luck")
-
-
-def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(hints: list[Hint]) -> None:
+def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(
+    hints: list[Hint], client: Client
+) -> None:
+    """Row 5 of `ledger.md` C7."""
     pipeline.run_sync({SERIES: flat(1, 2)})
     hints.clear()
 
@@ -277,26 +234,38 @@ def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(hints: list[Hin
         "factor.ingest_closed",
     )
     assert hints == []
+    answer = get(client, "frame/at_time", series_id=SERIES, at_time=START + 120)
+    assert (answer.status_code, answer.json()) == (409, {"detail": "ledger_out_of_sync:factor"})
 
     assert recover() == []
+    assert get(client, "frame/at_time", series_id=SERIES, at_time=START + 120).status_code == 200
     head.refresh_from_db()
     assert (head.factor_head, head.last_error) == (START + 120, "")
     assert [hint.head for hint in hints] == [START + 120]
 
 
-def test_a_drawing_that_raises_moves_no_head() -> None:
-    with use_golden_windows(golden("box_2_1")):
-        candles = candles_of(golden("box_2_1"))
-        with patch.object(Pivot, "marks", failing), pytest.raises(IngestPipelineError) as caught:
-            pipeline.run_sync({SERIES: candles})
+def test_a_drawing_that_raises_moves_no_head(
+    case: Candles, hints: list[Hint], client: Client
+) -> None:
+    """Row 6 of `ledger.md` C7."""
+    last = int(case.time[-1])
+    with patch.object(Pivot, "marks", failing), pytest.raises(IngestPipelineError) as caught:
+        pipeline.run_sync({SERIES: case})
 
     head = LedgerHead.objects.get()
     assert caught.value.step == "overlay.ingest_closed"
-    assert (head.factor_head, head.overlay_head) == (None, None)
-    assert FactorEvent.objects.count() == 0
+    assert (head.candle_head, head.factor_head, head.overlay_head) == (last, None, None)
+    assert (FactorEvent.objects.count(), hints) == (0, [])
+    answer = get(client, "frame/at_time", series_id=SERIES, at_time=last)
+    assert (answer.status_code, answer.json()) == (409, {"detail": "ledger_out_of_sync:factor"})
+
+    assert recover() == []
+    assert get(client, "frame/at_time", series_id=SERIES, at_time=last).status_code == 200
+    assert [hint.head for hint in hints] == [last]
 
 
 def test_one_failing_series_does_not_stop_the_others(hints: list[Hint]) -> None:
+    """Row 9 of `ledger.md` C7."""
     step = Pivot.step
 
     def only_other(self: Pivot, state: Any, candles: Candles, *rest: Any) -> Any:
@@ -309,29 +278,51 @@ def test_one_failing_series_does_not_stop_the_others(hints: list[Hint]) -> None:
 
     assert caught.value.series_id == OTHER
     assert [hint.series_id for hint in hints] == [SERIES]
+    assert LedgerHead.objects.get(series_id=SERIES).overlay_head == START
     assert selectors.head_time(OTHER) == START
 
 
-def test_rows_that_the_database_refuses_stop_only_their_series() -> None:
-    names = [f"test:spot:S{n}/USDT:1m" for n in range(20)]
-    refused = names[7]
-    write = services.found_write
+def test_rows_that_the_database_refuses_stop_only_their_series(hints: list[Hint]) -> None:
+    """Row 8 of `ledger.md` C7: a row in the way of a unique constraint."""
+    names = [f"test:spot:S{n:02}/USDT:1m" for n in range(20)]
+    refused, others = names[7], {*names} - {names[7]}
+    in_the_way = {"factor_name": "pen", "candle_time": START + 60, "ordinal": 1, "seq": 0}
+    FactorHeadSnapshot.objects.create(
+        series_id=refused, head_json="{}", state=b"", state_version=1, digest=b"",
+        created_at_ms=0, **in_the_way,
+    )  # fmt: skip
 
-    def refuse_one(runs: Any) -> None:
-        if any(found.series_id == refused for found in runs):
-            raise IntegrityError("refused")
-        write(runs)
-
-    with (
-        patch.object(services, "found_write", refuse_one),
-        pytest.raises(IngestPipelineError) as caught,
-    ):
+    with pytest.raises(IngestPipelineError, match="constraint") as caught:
         pipeline.run_sync({name: flat(1, 2) for name in names})
 
     assert caught.value.series_id == refused
     done = LedgerHead.objects.filter(overlay_head=START + 60)
-    assert sorted(done.values_list("series_id", flat=True)) == sorted(set(names) - {refused})
+    assert set(done.values_list("series_id", flat=True)) == others
+    assert {hint.series_id for hint in hints} == others
     assert selectors.head_time(refused) == START + 60
+
+
+def test_candles_that_the_database_refuses_stop_only_their_series(hints: list[Hint]) -> None:
+    """Row 8 of `ledger.md` C7: the candles themselves are refused."""
+    names = [f"test:spot:S{n:02}/USDT:1m" for n in range(20)]
+    refused, others = names[7], {*names} - {names[7]}
+
+    def refuse_one(series_id: str, candles: Candles) -> None:
+        candles_upsert(series_id, candles)
+        if series_id == refused:
+            raise IntegrityError("refused")
+
+    with (
+        patch.object(pipeline, "candles_upsert", refuse_one),
+        pytest.raises(IngestPipelineError) as caught,
+    ):
+        pipeline.run_sync({name: flat(1, 2) for name in names})
+
+    assert (caught.value.step, caught.value.series_id) == ("store.upsert_many_closed", refused)
+    done = LedgerHead.objects.filter(overlay_head=START + 60)
+    assert set(done.values_list("series_id", flat=True)) == others
+    assert {hint.series_id for hint in hints} == others
+    assert selectors.head_time(refused) is None
 
 
 def test_a_transaction_that_the_database_refuses_stops_only_its_series() -> None:
@@ -513,29 +504,3 @@ def test_a_deadlock_is_tried_three_times_more(
 
     assert pauses == [0.05, 0.1, 0.2][:failures]
     assert (selectors.head_time(SERIES) == START) is is_stored
-
-
-def test_a_write_that_fails_at_any_statement_leaves_a_ledger_that_heals(case: Candles) -> None:
-    expected = straight(case.take(slice(0, 260)))
-    for number in range(1, 60):
-        reset()
-        pipeline.run_sync({SERIES: case.take(slice(0, 250))})
-        before = tables_state()
-        counter = iter(range(number))
-
-        def fail(execute: Any, sql: str, *rest: Any, counter: Any = counter) -> Any:
-            if "SAVEPOINT" not in sql and next(counter, None) is None:
-                raise KeyboardInterrupt
-            return execute(sql, *rest)
-
-        try:
-            with connection.execute_wrapper(fail):
-                pipeline.run_sync({SERIES: case.take(slice(250, 260))})
-        except KeyboardInterrupt:
-            assert tables_state() == before
-            pipeline.run_sync({SERIES: case.take(slice(250, 260))})
-            assert ledger(SERIES) == expected
-        else:
-            assert number > 5
-            return
-    pytest.fail("the run never came to its end")

@@ -1,6 +1,7 @@
 """The write path and the sockets: what is taken in arrives, and bad frames change nothing."""
 
 import json
+import time
 from typing import Any
 from unittest.mock import patch
 
@@ -9,12 +10,16 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from factors.engine.plugins.pivot import Pivot
+from factors.models import FactorEvent
 from ingest import pipeline
 from ledger.advance import IngestPipelineError
 from ledger.models import LedgerHead
 from ledger.recovery import recover
+from market import hub
+from market.candles import Candles
 from tests.goldens import candles_of, golden
 from tests.ledger.reading import SERIES, START, flat, use_golden_windows
+from tests.ledger.stored import Killed, failing, generation, ledger, reset, straight
 from tests.market.sockets import connected, play
 from tests.tables import tables_state
 
@@ -106,6 +111,72 @@ def test_a_late_candle_is_told_as_a_rebuild_and_not_sent() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("rows", [[530, 531, 532, 533, 534], [589]], ids=["gap", "correction"])
+def test_a_change_behind_the_head_is_recomputed_from_there_and_told_once(rows: list[int]) -> None:
+    """Rows 13 and 14 of `ledger.md` C7: five missing candles, and one corrected 10 back."""
+    case = golden("walk_2_1")
+    candles = candles_of(case)
+    missing = np.isin(np.arange(len(candles)), rows)
+    first = candles.take(~missing)
+    if len(rows) == 1:
+        wrong = candles.take(missing).rows()[0]._replace(close=1.0, low=0.5)
+        first = Candles.from_rows([*first.rows(), wrong])
+    with use_golden_windows(case):
+        expected = straight(candles)
+        reset()
+        pipeline.run_sync({SERIES: first})
+        kept = list(FactorEvent.objects.filter(ordinal__lte=512).order_by("pk").values())
+
+        async def scenario() -> None:
+            async with connected() as socket:
+                await socket.subscribe(SERIES, since=int(candles.time[-1]))
+                await take({SERIES: candles.take(missing)})
+                told = await socket.hear()
+                assert (told["type"], told["event"]) == ("system", "factor.rebuild")
+                await hub.current().sweep()
+                assert await socket.heard() == []
+
+        play(scenario)
+
+        assert ledger() == expected
+        assert generation() == 1
+        assert list(FactorEvent.objects.filter(ordinal__lte=512).order_by("pk").values()) == kept
+
+
+def test_a_new_series_is_told_by_its_candles_alone() -> None:
+    """Row 23 of `ledger.md` C7."""
+
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe(SERIES, supports_batch=True)
+            await take({SERIES: flat(1, 2, 3)})
+            assert (await socket.hear())["type"] == "candles_batch"
+            await hub.current().sweep()
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
+def test_a_candle_whose_process_is_killed_before_the_hint_arrives_once() -> None:
+    """Row 2 of `ledger.md` C7: within 2 s, by the sweep that runs by itself."""
+
+    async def scenario() -> None:
+        await take({SERIES: flat(1)})
+        async with connected() as socket:
+            await socket.subscribe(SERIES, since=START)
+            killed = patch("ledger.advance.works_announce", side_effect=Killed)
+            with killed, pytest.raises(Killed):
+                await take({SERIES: flat(2, start=START + 60)})
+            committed = time.monotonic()
+            assert (await socket.hear())["candle"]["candle_time"] == START + 60
+            assert time.monotonic() - committed < 2
+            await take({SERIES: flat(2, start=START + 60)})
+            await hub.current().sweep()
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
 def test_candles_taken_without_a_hint_arrive_by_the_sweep() -> None:
     async def scenario() -> None:
         await take({SERIES: flat(1)})
@@ -115,16 +186,13 @@ def test_candles_taken_without_a_hint_arrive_by_the_sweep() -> None:
 
             frame: dict[str, Any] = json.loads(await socket.hear_raw())
 
-            times = [candle["candle_time"] for candle in frame["candles"]]
-            assert times == [START + 60, START + 120]
+            heard = [candle["candle_time"] for candle in frame["candles"]]
+            assert heard == [START + 60, START + 120]
 
     play(scenario)
 
 
 def test_candles_whose_factors_failed_are_held_back_until_they_are_ready() -> None:
-    def failing(*_: Any) -> None:
-        raise ValueError("odd")
-
     async def scenario() -> None:
         await take({SERIES: flat(1)})
         async with connected() as socket:
@@ -142,9 +210,6 @@ def test_candles_whose_factors_failed_are_held_back_until_they_are_ready() -> No
 
 def test_a_series_that_is_to_be_computed_again_is_not_shown_until_it_is() -> None:
     whole = flat(1, 2, 3, 4)
-
-    def failing(*_: Any) -> None:
-        raise ValueError("odd")
 
     async def scenario() -> None:
         await take({SERIES: whole.take(np.array([0, 1, 3]))})

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from factors.engine.plugins.pen import Pen
-from factors.models import FactorEvent
+from factors.models import FactorEvent, FactorHeadSnapshot
 from ingest import pipeline
 from ledger import frames, jobs
 from ledger.advance import IngestPipelineError
@@ -75,6 +75,13 @@ def test_a_rebuild_mends_what_was_tampered_with_and_says_so(candles: Candles) ->
 
     assert (done.is_altered, done.generation) == (True, 1)
     assert ledger_checksum(SERIES) == sound
+
+
+def test_a_checkpoint_in_another_place_counts_as_altered(candles: Candles) -> None:
+    pipeline.run_sync({SERIES: candles})
+    FactorHeadSnapshot.objects.filter(ordinal=0, factor_name="pen").update(seq=1)
+
+    assert series_rebuild(SERIES).is_altered
 
 
 def test_other_rules_rebuild_without_deleting_a_candle(candles: Candles, settings: Any) -> None:

@@ -95,6 +95,8 @@ def test_several_candles_come_as_a_batch_to_those_who_take_it() -> None:
 
 
 def test_candle_that_was_sent_is_not_sent_again() -> None:
+    """Row 3 of `ledger.md` C7."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(1))
@@ -259,7 +261,7 @@ def test_generation_of_the_subscribe_is_no_change(monkeypatch: pytest.MonkeyPatc
 def test_candles_that_come_during_the_catch_up_are_sent_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A hint falls between joining and reading, and the candle is in what was read."""
+    """Row 29 of `ledger.md` C7: the hint falls between joining and reading."""
 
     async def scenario() -> None:
         await store(range(2))
@@ -280,10 +282,26 @@ def test_candles_that_come_during_the_catch_up_are_sent_once(
     play(scenario)
 
 
+def test_candle_whose_hint_comes_after_the_subscribe_is_sent_once() -> None:
+    """Row 29 of `ledger.md` C7."""
+
+    async def scenario() -> None:
+        await store(range(2))
+        async with connected() as socket:
+            assert times(await socket.subscribe(since=minute(0))) == [minute(1)]
+            announce([hint(1)])
+            announce([hint(2)])
+            assert times([await socket.hear()]) == [minute(2)]
+            assert await socket.heard() == []
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("supports_batch", [True, False])
 def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
     monkeypatch: pytest.MonkeyPatch, supports_batch: bool
 ) -> None:
+    """Row 4 of `ledger.md` C7."""
     chance = random.Random(7)  # noqa: S311 (a repeatable test)
     count = 500
 
@@ -309,15 +327,33 @@ def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
     play(scenario)
 
 
-def test_candles_come_with_the_layer_away(lame_layer: None) -> None:
+def test_candles_come_with_the_layer_away_and_it_is_used_again_when_it_is_back(
+    lame_layer: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 27 of `ledger.md` C7, in less time."""
+    monkeypatch.setattr(hub, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(hub, "LAST_RETRY", 0.02)
+    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.02)
+    count = 20
+
     async def scenario() -> None:
-        async with connected() as socket:
-            await socket.subscribe(since=minute(0))
-            for number in range(1, 4):
+        async with connected() as one, connected() as two:
+            for socket in (one, two):
+                await socket.subscribe(since=minute(0))
+            for number in range(1, count + 1):
                 await store([number])
                 announce([hint(number)])
-                await hub.current().sweep()
-                assert times([await socket.hear()]) == [minute(number)]
+            for socket in (one, two):
+                heard = times([await socket.hear() for _ in range(count)])
+                assert heard == [minute(number) for number in range(1, count + 1)]
+            assert not hub.current()._hears
+
+            monkeypatch.undo()  # the layer is back
+            while not hub.current()._hears:
+                await asyncio.sleep(0.01)
+            announce([hint(count + 1)])  # not in the database: it can only come from the hint
+            for socket in (one, two):
+                assert times([await socket.hear()]) == [minute(count + 1)]
 
     play(scenario)
 
@@ -471,6 +507,7 @@ class SlowReader:
 
 
 def test_slow_socket_is_bounded_and_loses_nothing() -> None:
+    """Row 28 of `ledger.md` C7."""
     count = subscriptions.MOST_NEWS * 5
 
     async def scenario() -> None:
