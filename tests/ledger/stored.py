@@ -6,6 +6,7 @@ from django.db import connections
 
 from factors import services
 from ingest import pipeline
+from ledger.answers import kept
 from ledger.invariants import violations
 from ledger.models import LedgerHead
 from ledger.selectors import ledger_facts
@@ -61,6 +62,7 @@ def reset() -> None:
 
 def restart() -> None:
     """Forget what a process keeps in memory, its connections too; not inside a transaction."""
+    kept.cache_clear()
     services._rules.cache_clear()
     connections.close_all()
 
