@@ -11,16 +11,17 @@ import pytest
 
 from tests.goldens import candles_of, golden
 from tests.ledger.history.checker import Violation, check_answers
-from tests.ledger.history.faults import FAULTS
+from tests.ledger.history.faults import FAULTS, Fault
 from tests.ledger.history.records import History
 from tests.ledger.history.reference import Reference
 from tests.ledger.history.run import Run
 from tests.ledger.history.socket_checker import check_sockets
+from tests.ledger.history.straight import ALL
 from tests.ledger.reading import use_golden_windows
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 WALK = "walk_2_1"
-ROUND = 10_000
+ROUND, ROUNDS = 10_000, 10
 ROUTES = (
     "market/candles",
     "factor/slices",
@@ -31,10 +32,10 @@ ROUTES = (
     "ledger/digest",
 )
 REFUSALS = {
-    b'{"detail":"no_data"}',
-    b'{"detail":"no_overlay"}',
-    b'{"detail":"ledger_out_of_sync:factor"}',
-    b'{"detail":"ledger_out_of_sync:overlay"}',
+    '{"detail":"no_data"}',
+    '{"detail":"no_overlay"}',
+    '{"detail":"ledger_out_of_sync:factor"}',
+    '{"detail":"ledger_out_of_sync:overlay"}',
 }
 
 
@@ -50,45 +51,89 @@ def played(answers: int, seed: int, *, candles: int = 140, patience: float = 10)
     walk = candles_of(golden(WALK))
     first = seed * 37 % (len(walk) - candles)
     rows = walk.take(slice(first, first + candles)).rows()
-    return Run(f"test:spot:R{seed:03}/USDT:1m", rows, answers, seed, patience).play()
+    return Run(f"test:spot:R{seed:03}E{ALL}/USDT:1m", rows, answers, seed, patience).play()
 
 
 def checked(history: History) -> list[Violation]:
     return check_answers(history, Reference(history)) + check_sockets(history)
 
 
-def counted(history: History, counts: Counter[str]) -> None:
-    """Count the answers of each route, and the refusals."""
-    for answer in history.answers:
-        refusal = "" if answer.status == 200 else f" {answer.status} {answer.body.decode()}"
-        counts[answer.question.route + refusal] += 1
-    counts["commits"] += len(history.commits)
-    counts["changes of the past"] += history.commits[-1].state.generation
-    counts["frames"] += sum(len(one.frames) for one in history.listenings)
+def counts_of(history: History) -> Counter[str]:
+    """Count the answers by route and refusal, and what else happened."""
+    counts = Counter(
+        f"{answer.question.route} {answer.reply.status}"
+        if answer.reply.status == 200
+        else answer.reply.body.decode()
+        for answer in history.answers
+    )
+    counts["answers"] = len(history.answers)
+    counts["commits"] = len(history.commits)
+    counts["changes of the past"] = history.commits[-1].state.generation
+    counts["subscriptions"] = len(history.listenings)
+    counts["frames"] = sum(len(one.frames) for one in history.listenings)
+    return counts
 
 
-def test_every_answer_of_a_busy_series_is_true() -> None:
+def require_all_seen(counts: Counter[str], answers: int) -> None:
+    """Require that each route answered often enough, and that each refusal was seen."""
+    assert counts["answers"] >= answers
+    assert min(counts[f"{route} 200"] for route in ROUTES) >= answers // 50
+    assert min(counts[refusal] for refusal in REFUSALS) > 0
+    assert counts["changes of the past"] >= answers // 1000
+    assert counts["subscriptions"] > 8 * answers // ROUND
+
+
+def test_every_answer_of_a_busy_series_is_true(capsys: pytest.CaptureFixture[str]) -> None:
     history = played(ROUND, 1)
 
     assert checked(history) == []
-    assert len(history.answers) >= ROUND
-    answered = Counter(a.question.route for a in history.answers if a.status == 200)
-    assert min(answered[route] for route in ROUTES) >= ROUND // 50
-    assert {a.body for a in history.answers if a.status != 200} == REFUSALS
-    assert history.commits[-1].state.generation >= 10
-    assert len(history.listenings) > 8
+    counts = counts_of(history)
+    require_all_seen(counts, ROUND)
+    tell(counts, capsys)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, kinds = FAULTS[name]
+@pytest.mark.long
+def test_every_answer_of_many_busy_series_is_true(capsys: pytest.CaptureFixture[str]) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(10, 10 + ROUNDS):
+        history = played(ROUND, seed)
+        assert checked(history) == []
+        counts += counts_of(history)
 
+    require_all_seen(counts, ROUNDS * ROUND)
+    tell(counts, capsys)
+
+
+def tell(counts: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Show what a run measured."""
+    with capsys.disabled():
+        print(*(f"\n  {count:>7}  {name}" for name, count in sorted(counts.items())))  # noqa: T201
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=name, marks=[pytest.mark.long] if fault.rare else [])
+        for name, fault in FAULTS.items()
+    ],
+)
+def test_a_planted_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        plant(patch)
-        history = played(400, 2, candles=90, patience=1.5)
+        fault.plant(patch)
+        history = briefly_played(patience=1.5)
 
-    assert kinds <= {violation.kind for violation in checked(history)}
+    assert fault.kinds <= {violation.kind for violation in checked(history)}
 
 
 def test_nothing_is_found_without_a_fault() -> None:
-    assert checked(played(400, 2, candles=90)) == []
+    history = briefly_played()
+
+    assert checked(history) == []
+    states = [commit.state for commit in history.commits]
+    assert any(state.missing for state in states)
+    assert any(state.dirty_from for state in states)
+
+
+def briefly_played(patience: float = 10) -> History:
+    """Play a short run in which everything happens that a writer can do."""
+    return played(300, 32, candles=60, patience=patience)

@@ -3,20 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import orjson
 import pytest
 
+from factors import selectors as selectors_of_events
 from factors import slices
 from factors.slices import Knowledge
 from ingest import pipeline
 from ledger import advance, draw, frames
 from ledger.advance import Work
-from ledger.alignment import Heads, OutOfSyncError
-from ledger.sync import LedgerSyncService
+from ledger.alignment import OutOfSyncError
 from market import database, selectors
 from market.candles import Candles
 from market.store import candles_upsert
@@ -26,14 +26,28 @@ from tests.ledger.history.checker import Kind
 Json = dict[str, Any]
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
-FAULTS: dict[str, tuple[Plant, set[Kind]]] = {}
 
 
-def finds(*kinds: Kind) -> Callable[[Plant], Plant]:
-    """Say what must be found, among others maybe, where this fault is planted."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How to plant it, and what must be found then, among others maybe.
+
+    One that another fault stands for is `rare`: only the long tests plant it.
+    """
+
+    plant: Plant
+    kinds: frozenset[Kind]
+    rare: bool
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def finds(*kinds: Kind, rare: bool = False) -> Callable[[Plant], Plant]:
+    """Say what must be found where this fault is planted."""
 
     def register(plant: Plant) -> Plant:
-        FAULTS[plant.__name__] = (plant, set(kinds))
+        FAULTS[plant.__name__] = Fault(plant, frozenset(kinds), rare)
         return plant
 
     return register
@@ -65,7 +79,7 @@ def reads_see_several_states(patch: Patch) -> None:
 
 @finds(Kind.WRONG)
 def a_cache_gives_what_was_known_at_an_older_candle(patch: Patch) -> None:
-    real, known, now = frames.knowledge_at, dict[Any, Knowledge](), Now(4)
+    real, known, now = slices.knowledge_at, dict[Any, Knowledge](), Now(4)
 
     def cached(series: Any, aligned: int, window: int) -> Knowledge:
         if now or (series, window) not in known:
@@ -75,7 +89,7 @@ def a_cache_gives_what_was_known_at_an_older_candle(patch: Patch) -> None:
     patch.setattr(frames, "knowledge_at", cached)
 
 
-@finds(Kind.OLDER)
+@finds(Kind.OLDER, rare=True)
 def a_cache_keeps_whole_answers_too_long(patch: Patch) -> None:
     real, kept, now = frames.live, dict[int, Json](), Now(12)
 
@@ -124,7 +138,7 @@ def heads_move_before_their_events_are_written(patch: Patch) -> None:
 
 @finds(Kind.FELL, Kind.WRONG)
 def a_cursor_goes_back(patch: Patch) -> None:
-    real, now = frames.draw_delta, Now(3)
+    real, now = draw.draw_delta, Now(3)
 
     def lower(*given: Any) -> Json:
         drawn = real(*given)
@@ -137,7 +151,7 @@ def a_cursor_goes_back(patch: Patch) -> None:
 
 @finds(Kind.WRONG)
 def slices_lack_an_event(patch: Patch) -> None:
-    real = slices.events_between
+    real = selectors_of_events.events_between
 
     def fewer(*given: Any) -> Any:
         found = real(*given)
@@ -165,19 +179,14 @@ def a_correction_leaves_the_generation(patch: Patch) -> None:
     patch.setattr(advance, "_move_heads", move)
 
 
-@finds(Kind.WRONG)
+@finds(Kind.WRONG, rare=True)
 def a_repair_leaves_the_generation(patch: Patch) -> None:
     patch.setattr(advance, "instructions_checksum", lambda _: b"the same")
 
 
-@finds(Kind.UNREFUSED)
+@finds(Kind.UNREFUSED, rare=True)
 def damage_is_not_seen(patch: Patch) -> None:
     patch.setattr(draw, "require_signature", lambda *_: None)
-
-
-@finds(Kind.UNREFUSED)
-def a_ledger_behind_is_taken_for_sound(patch: Patch) -> None:
-    patch.setattr(Heads, "sound", lambda _, head: None if head is None else 2**62)
 
 
 @finds(Kind.NEEDLESS)
@@ -192,14 +201,14 @@ def a_refusal_has_words_of_its_own(patch: Patch) -> None:
 
 def refuse(patch: Patch, detail: str) -> None:
     """Refuse now and then."""
-    real, now = LedgerSyncService.require_factor_ready, Now(15)
+    real, now = frames.SYNC.require_factor_ready, Now(15)
 
     def require(*given: Any) -> None:
         if now:
             raise OutOfSyncError(detail)
         real(*given)
 
-    patch.setattr(LedgerSyncService, "require_factor_ready", require)
+    patch.setattr(frames.SYNC, "require_factor_ready", require)
 
 
 @finds(Kind.WRONG)
@@ -216,12 +225,10 @@ def a_candle_is_read_before_it_has_closed(patch: Patch) -> None:
     patch.setattr(selectors, "candles_closed", with_forming)
 
 
-@finds(Kind.WRONG)
-def a_digest_forgets_a_candle(patch: Patch) -> None:
+@finds(Kind.WRONG, rare=True)
+def a_time_is_aligned_to_an_earlier_candle(patch: Patch) -> None:
     real = frames.SYNC.aligned_time
-    patch.setattr(
-        LedgerSyncService, "aligned_time", lambda _, name, time: real(name, time - 60) or None
-    )
+    patch.setattr(frames.SYNC, "aligned_time", lambda name, time: real(name, time - 60))
 
 
 @finds(Kind.SKIPPED)
@@ -239,7 +246,7 @@ def a_socket_sends_candles_in_disorder(patch: Patch) -> None:
     change_frames(patch, lambda told: told[::-1], every=1)
 
 
-@finds(Kind.ALTERED)
+@finds(Kind.ALTERED, rare=True)
 def a_socket_sends_other_numbers(patch: Patch) -> None:
     def altered(told: list[str]) -> list[str]:
         frame = orjson.loads(told[-1])
@@ -263,7 +270,7 @@ def change_frames(
     patch.setattr(Subscription, "go_on", go_on)
 
 
-@finds(Kind.GAP)
+@finds(Kind.GAP, rare=True)
 def a_hole_is_not_told(patch: Patch) -> None:
     patch.setattr(Subscription, "_jump_to", lambda *_: iter(()))
 
@@ -273,7 +280,7 @@ def a_changed_past_is_not_told(patch: Patch) -> None:
     patch.setattr(Subscription, "altered", lambda *_: iter(()))
 
 
-@finds(Kind.NEEDLESSLY_TOLD)
+@finds(Kind.NEEDLESSLY_TOLD, rare=True)
 def a_changed_past_is_told_again_and_again(patch: Patch) -> None:
     real = Subscription.altered
 

@@ -1,19 +1,19 @@
-"""The HTTP clients of a run: each asks in a thread of its own, and goes on from what it was told."""
+"""The HTTP clients of a run: each asks in its own thread, and goes on from what it was told."""
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
 from django.db import connections
+from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 
-from tests.ledger.history.records import Answer, Question
-from tests.ledger.reading import START
+from tests.ledger.history.records import Answer, Question, Reply
 
 WINDOWS = (12, 30)
 STEP = 60
@@ -52,20 +52,21 @@ class Server:
             self._handler.load_middleware()
         self._requests = RequestFactory(headers={"host": "testserver"})
 
-    def get(self, route: str, query: dict[str, Any]) -> tuple[int, bytes]:
-        """Return status and body of a read."""
+    def get(self, route: str, query: dict[str, Any]) -> Reply:
+        """Return what a read is answered."""
         response = self._handler.get_response(self._requests.get(f"/api/{route}", query))
-        return response.status_code, response.content
+        assert isinstance(response, HttpResponse)
+        return Reply(response.status_code, response.content)
 
 
 class Reader:
     """One client: asks at random, with the cursors that it was given before."""
 
-    def __init__(self, client: int, series_id: str, minutes: int, seed: int) -> None:
+    def __init__(self, client: int, series_id: str, times: Sequence[int], seed: int) -> None:
         self.client = client
         self.answers: list[Answer] = []
         self._series_id = series_id
-        self._minutes = minutes
+        self._first, self._minutes = times[0], (times[-1] - times[0]) // STEP
         self._random = random.Random(f"{seed} {client}")  # noqa: S311 (a test's own sequence)
         self._cursor = self._after = self._since = 0
 
@@ -82,38 +83,36 @@ class Reader:
         """Ask, keep the answer and move the cursors."""
         query = {"series_id": self._series_id, **dict(question.query)}
         sent = time.monotonic_ns()
-        status, body = server.get(question.route, query)
+        reply = server.get(question.route, query)
         came = time.monotonic_ns()
-        self.answers.append(Answer(self.client, question, sent, came, status, body))
-        if status == 200:
-            self._learn(question, orjson.loads(body))
+        self.answers.append(Answer(self.client, question, sent, came, reply))
+        if reply.status == 200:
+            self._learn(question, orjson.loads(reply.body))
 
     def _question(self) -> Question:
         """Choose what to ask next."""
-        (ask,) = self._random.choices(
-            [
-                lambda: ("market/candles", {"since": self._since, "limit": 30}),
-                lambda: ("market/candles", {"limit": 20}),
-                lambda: ("ledger/digest", {}),
-                lambda: ("ledger/digest", {"at_time": self._any_time()}),
-                lambda: ("factor/slices", {"at_time": self._any_time()} | self._window()),
-                lambda: ("draw/delta", {"cursor_version_id": self._cursor} | self._window()),
-                lambda: ("draw/delta", {"at_time": self._any_time()} | self._window()),
-                lambda: ("frame/live", self._window()),
-                lambda: ("frame/at_time", {"at_time": self._any_time()} | self._window()),
-                lambda: ("delta/poll", {"after_id": self._after} | self._window()),
-            ],
-            [4, 2, 2, 1, 3, 2, 1, 3, 1, 3],
-        )
-        route, query = ask()
+        asks: list[tuple[int, str, dict[str, int]]] = [
+            (4, "market/candles", {"since": self._since, "limit": 30}),
+            (2, "market/candles", {"limit": 20}),
+            (2, "ledger/digest", {}),
+            (1, "ledger/digest", self._at_time()),
+            (3, "factor/slices", self._at_time() | self._window()),
+            (2, "draw/delta", {"cursor_version_id": self._cursor} | self._window()),
+            (1, "draw/delta", self._at_time() | self._window()),
+            (3, "frame/live", self._window()),
+            (1, "frame/at_time", self._at_time() | self._window()),
+            (3, "delta/poll", {"after_id": self._after} | self._window()),
+        ]
+        ((_, route, query),) = self._random.choices(asks, [weight for weight, *_ in asks])
         return Question(route, tuple(query.items()))
 
     def _window(self) -> dict[str, int]:
         return {"window_candles": self._random.choice(WINDOWS)}
 
-    def _any_time(self) -> int:
-        """Return one of few times, so that many ask the same; some lie between candles."""
-        return START + self._random.randrange(-1, 12) * self._minutes // 10 * STEP + 7
+    def _at_time(self) -> dict[str, int]:
+        """Return one of few times, between two candles, so that many ask the same."""
+        part = self._random.randrange(-1, 12)
+        return {"at_time": self._first + part * self._minutes // 10 * STEP + 7}
 
     def _learn(self, question: Question, content: Json) -> None:
         """Move the cursors, as a client does."""

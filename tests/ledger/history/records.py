@@ -60,6 +60,13 @@ class Question(NamedTuple):
         return dict(self.query).get(name)
 
 
+class Reply(NamedTuple):
+    """What a read is answered."""
+
+    status: int
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a client got for a read, and between which moments."""
@@ -68,8 +75,7 @@ class Answer:
     question: Question
     sent: int
     came: int
-    status: int
-    body: bytes
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)

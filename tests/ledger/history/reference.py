@@ -3,31 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import orjson
 
 from factors.services import current_fingerprint
 from ledger.alignment import VERSIONS
-from tests.ledger.history.records import History, Question, State
+from tests.ledger.history.records import History, Question, Reply, State
 from tests.ledger.history.straight import Json, Straight
-
-# Details of refusals that these routes document (`protocol.md` 2).
-DOCUMENTED = {
-    404: {"no_data", "no_overlay"},
-    409: {
-        "ledger_out_of_sync",
-        "ledger_out_of_sync:factor",
-        "ledger_out_of_sync:overlay",
-    },
-}
-
-
-class Reply(NamedTuple):
-    """A status and a body."""
-
-    status: int
-    body: bytes
 
 
 class RefusalError(Exception):

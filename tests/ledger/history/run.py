@@ -1,7 +1,10 @@
 """A run: one writer, readers over HTTP and sockets on one series, all at the same time."""
 
 import asyncio
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from django.db import connections
@@ -11,7 +14,6 @@ from tests.ledger.history.listeners import Listener, heard_out
 from tests.ledger.history.readers import Reader, Server, Tally
 from tests.ledger.history.records import History
 from tests.ledger.history.writer import Writer
-from tests.ledger.reading import START
 from tests.market.sockets import play
 
 READERS = SOCKETS = 8
@@ -35,15 +37,16 @@ class Run:
     def play(self) -> History:
         """Play it, and return all that happened."""
         writer = Writer(self.series_id, self.candles, self.seed)
-        minutes = (self.candles[-1].candle_time - START) // 60
-        readers = [Reader(n, self.series_id, minutes, self.seed) for n in range(READERS)]
+        times = [candle.candle_time for candle in self.candles]
+        readers = [Reader(n, self.series_id, times, self.seed) for n in range(READERS)]
         listeners: list[Listener] = []
 
         async def scenario() -> None:
             listeners.extend(Listener(n, self.series_id, self.seed) for n in range(SOCKETS))
             await self._all(writer, readers, listeners)
 
-        play(scenario)
+        with _finely_mixed():
+            play(scenario)
         return History(
             self.series_id,
             tuple(writer.epochs),
@@ -78,3 +81,14 @@ class Run:
                 self.tally.wait_for(writer.done * self.answers)
         finally:
             connections.close_all()
+
+
+@contextmanager
+def _finely_mixed() -> Iterator[None]:
+    """Let the threads take turns more often, so that more happens in the midst of a read."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)

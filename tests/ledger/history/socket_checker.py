@@ -136,7 +136,7 @@ def _told(history: History, one: Listening) -> Iterator[Violation]:
 
 
 def _gaps(history: History, one: Listening) -> Iterator[Violation]:
-    """A gap tells of a hole that was there, right before the candle behind it; no hole is untold.
+    """Each gap tells of a hole that was there, before the candle behind it; no hole is untold.
 
     Holes inside of a batch, and inside of the catch-up, are not told.
     """

@@ -19,6 +19,8 @@ from market.candles import Candle, Candles
 from tests.goldens import canonical
 
 Json = dict[str, Any]
+# Stands in the name of a run's series where those of its epochs have their number.
+ALL = "ALL"
 
 
 class Straight:
@@ -35,9 +37,8 @@ class Straight:
 
     def _series_of(self, epoch: int) -> str:
         """Take the candles of an epoch at once; the name is as long as the other one."""
-        head, _, rest = self.series_id.partition("/")
-        *_, symbol = head.split(":")
-        name = f"{head.removesuffix(symbol)}S{epoch:0{len(symbol) - 1}}/{rest}"
+        name = self.series_id.replace(ALL, f"{epoch:03}")
+        assert name != self.series_id
         assert len(name) == len(self.series_id)
         pipeline.run_sync({name: Candles.from_rows(self._epochs[epoch])}, publish=False)
         return name
