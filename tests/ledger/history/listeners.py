@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.ledger.history.records import Frame, Listening
@@ -45,6 +45,7 @@ class Listener:
 
     def __init__(self, client: int, series_id: str, seed: int) -> None:
         self.client = client
+        self.stays = False
         self.listenings: list[Listening] = []
         self._series_id = series_id
         self._random = random.Random(f"{seed} {client}")  # noqa: S311 (a test's own sequence)
@@ -52,12 +53,12 @@ class Listener:
         self._ears = Ears(None, client % 2 == 0, 0)
 
     async def run(self) -> None:
-        """Listen for ever; every other client comes back again and again."""
+        """Listen until the task is cancelled; every other client comes back again and again."""
         since: int | None = None if self.client % 4 == 0 else 0
         while True:
             await self._subscribe(since)
-            patience = self._random.randrange(5, 30) if self.client % 4 > 1 else 10**9
-            while len(self._ears.frames) < patience:
+            most = self._random.randrange(5, 30) if self.client % 4 > 1 else 10**9
+            while self.stays or len(self._ears.frames) < most:
                 await self._hear()
             since = self._ears.last
             await self._leave(stayed=False)
@@ -115,13 +116,16 @@ class Listener:
                 tuple(ears.frames),
             )
         )
+        self._ears = Ears(ears.last, ears.supports_batch, 0)  # it hears nothing for now
         await self._socket.disconnect(timeout=PATIENCE)
 
 
 async def heard_out(
-    listeners: Iterable[Listener], head: int | None, last_rise: int, patience: float
+    listeners: Sequence[Listener], head: int | None, last_rise: int, patience: float
 ) -> None:
-    """Wait until all were told everything, or have waited long enough for it."""
+    """Wait until all were told everything, or have waited long enough for it; none leaves now."""
+    for listener in listeners:
+        listener.stays = True
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if all(listener.is_content(head, last_rise) for listener in listeners):

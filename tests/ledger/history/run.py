@@ -57,15 +57,14 @@ class Run:
 
     async def _all(self, writer: Writer, readers: list[Reader], listeners: list[Listener]) -> None:
         """Let the sockets listen while the threads write and read; then hear them out."""
-        loop, server = asyncio.get_running_loop(), Server()
+        server = Server()
         hearing = [asyncio.ensure_future(listener.run()) for listener in listeners]
         with ThreadPoolExecutor(1 + len(readers)) as threads:
             writing = threads.submit(self._write, writer)
             reading = [
                 threads.submit(reader.run, server, self.tally, writing.done) for reader in readers
             ]
-            for work in [writing, *reading]:
-                await asyncio.wrap_future(work, loop=loop)
+            await asyncio.gather(*map(asyncio.wrap_future, [writing, *reading]))
         await heard_out(listeners, writer.state.announced, writer.last_rise, self.patience)
         for listener, task in zip(listeners, hearing, strict=True):
             if task.done():
