@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from market import after_read, selectors
+from market import after_read, database, selectors
 from market.candles import Candles
 from market.http import Input, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
@@ -36,8 +36,9 @@ class CandlesView(APIView):
             series = SeriesId.parse(query.series_id)
         except BadSeriesIdError:
             return _answer(query.series_id, Candles.from_rows([]), None)
-        candles = selectors.candles_closed(series, query.since, query.limit, self.clock())
-        head = selectors.head_time(query.series_id)
+        with database.reading():
+            candles = selectors.candles_closed(series, query.since, query.limit, self.clock())
+            head = selectors.head_time(query.series_id)
         after_read.candles_read(query.series_id, head)
         return _answer(query.series_id, candles, head)
 

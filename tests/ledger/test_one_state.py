@@ -79,3 +79,20 @@ def test_a_ledger_read_shows_one_state_though_history_changes_meanwhile(
 
     assert (before.status_code, during.content) == (200, before.content)
     assert after.content != before.content
+
+
+def test_a_candle_read_names_no_head_that_came_after_its_candles(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    real = selectors.candles_closed
+
+    def then_one_comes(*query: Any) -> Any:
+        found = real(*query)
+        take_elsewhere(3, start=START + 120)
+        return found
+
+    monkeypatch.setattr(selectors, "candles_closed", then_one_comes)
+    answer = get(client, "market/candles", series_id=SERIES).json()
+
+    assert answer["server_head_time"] == answer["candles"][-1]["candle_time"] == START + 60
