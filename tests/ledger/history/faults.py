@@ -16,7 +16,9 @@ from factors.slices import Knowledge
 from ingest import pipeline
 from ledger import advance, draw, frames
 from ledger.advance import Work
-from ledger.alignment import OutOfSyncError
+from ledger.alignment import Heads, OutOfSyncError
+from ledger.answers import Answer
+from ledger.selectors import Look
 from market import database, selectors
 from market.candles import Candles
 from market.store import candles_upsert
@@ -91,9 +93,9 @@ def a_cache_gives_what_was_known_at_an_older_candle(patch: Patch) -> None:
 
 @finds(Kind.OLDER, rare=True)
 def a_cache_keeps_whole_answers_too_long(patch: Patch) -> None:
-    real, kept, now = frames.live, dict[int, Json](), Now(12)
+    real, kept, now = frames.live, dict[int, Answer](), Now(12)
 
-    def cached(*, series_id: str, window_candles: int) -> Json:
+    def cached(*, series_id: str, window_candles: int) -> Answer:
         if now or window_candles not in kept:
             kept[window_candles] = real(series_id=series_id, window_candles=window_candles)
         return kept[window_candles]
@@ -103,14 +105,19 @@ def a_cache_keeps_whole_answers_too_long(patch: Patch) -> None:
 
 @finds(Kind.PARTS)
 def a_frame_has_drawings_of_another_candle(patch: Patch) -> None:
-    real, drawn = frames._frame, dict[str, Any]()
+    real, drawn = frames._framed, dict[str, Any]()
 
     def mixed(*given: Any) -> Json:
         frame = real(*given)
         older, drawn["last"] = drawn.get("last", frame["draw_state"]), frame["draw_state"]
         return frame | {"draw_state": older}
 
-    patch.setattr(frames, "_frame", mixed)
+    patch.setattr(frames, "_framed", mixed)
+
+
+@finds(Kind.OLDER)
+def an_answer_is_kept_though_history_changed(patch: Patch) -> None:
+    patch.setattr(Heads, "ledger", lambda heads: (heads.row, 0, heads.rules_fingerprint))
 
 
 @finds(Kind.WRONG)
@@ -227,8 +234,12 @@ def a_candle_is_read_before_it_has_closed(patch: Patch) -> None:
 
 @finds(Kind.WRONG, rare=True)
 def a_time_is_aligned_to_an_earlier_candle(patch: Patch) -> None:
-    real = frames.SYNC.aligned_time
-    patch.setattr(frames.SYNC, "aligned_time", lambda name, time: real(name, time - 60))
+    real = frames.SYNC.look
+
+    def earlier(name: str, time: int | None, looks_back: int) -> Look:
+        return real(name, None if time is None else time - 60, looks_back)
+
+    patch.setattr(frames.SYNC, "look", earlier)
 
 
 @finds(Kind.SKIPPED)

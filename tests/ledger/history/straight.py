@@ -15,6 +15,7 @@ import orjson
 from factors.selectors import events_in_order
 from ingest import pipeline
 from ledger import frames
+from ledger.answers import Answer
 from market.candles import Candle, Candles
 from tests.goldens import canonical
 
@@ -55,8 +56,8 @@ class Straight:
         found = frames.delta(series_id=name, cursor=0, at_time=time, window_candles=window)
         return self._renamed(found, name)
 
-    def _renamed(self, found: Json, name: str) -> Json:
-        text = orjson.dumps(found).replace(name.encode(), self.series_id.encode())
+    def _renamed(self, found: Answer, name: str) -> Json:
+        text = found.body.replace(name.encode(), self.series_id.encode())
         answer: Json = orjson.loads(text)
         return answer
 
