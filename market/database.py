@@ -29,6 +29,11 @@ def alias() -> str:
     return _alias.get()
 
 
+def vendor() -> str:
+    """Return `sqlite` or `postgresql`."""
+    return connections[WRITER].vendor
+
+
 def cursor() -> CursorWrapper:
     """Return a cursor of the database that reads use here."""
     return connections[alias()].cursor()

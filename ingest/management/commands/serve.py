@@ -9,24 +9,21 @@ import socket
 import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvicorn
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from factors.services import engine_warm
-from ledger.recovery import recover
+from ingest.sweep import recovery_sweep
 from market import hub
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-SWEEP_SECONDS = 30
 BACKLOG = 2048
 MAX_FRAME = 64 * 1024
 EXAMPLE = """
@@ -139,15 +136,6 @@ def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         loop.remove_signal_handler(name)
 
 
-async def recovery_sweep() -> None:
-    """Bring ledgers up to date that are behind, at start and every 30 s."""
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="recovery") as executor:
-        while True:
-            await loop.run_in_executor(executor, _recover)
-            await asyncio.sleep(SWEEP_SECONDS)
-
-
 def _warm() -> None:
     """Make the rules fast; until then, and where that fails, they run all the same.
 
@@ -160,13 +148,3 @@ def _warm() -> None:
         logger.exception("engine.not_warmed")
     gc.collect()
     gc.freeze()
-
-
-def _recover() -> None:
-    close_old_connections()
-    try:
-        recover()
-    except Exception:  # the next sweep tries again; serving must go on
-        logger.exception("ledger.recovery_sweep_failed")
-    finally:
-        close_old_connections()

@@ -1,0 +1,125 @@
+"""What is asked over HTTP because it does not come by itself. Rules: `ingest.md` D5."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from ingest.failures import StaleStreamError
+from ingest.feed import SeriesFeed
+from ingest.gate import RateLimitedError
+from ingest.models import JobState
+from ingest.rest import BinanceRest, RestError
+from market.candles import Candles
+from market.closing import expected_closed_time
+
+FIRST_FILL, FILL_PAGE = 2000, 20_000
+
+
+class Note(Protocol):
+    """Writes the same fields into the rows of jobs."""
+
+    def __call__(self, names: list[str], **fields: object) -> Awaitable[None]:
+        """Write."""
+
+
+class Asker:
+    """Asks for the first fill of a series, holes, late closes and signs of life.
+
+    `commit` stores candles at once; what is only a few is left to wait in the feed.
+    """
+
+    def __init__(
+        self,
+        rest: BinanceRest,
+        commit: Callable[[dict[str, Candles]], Awaitable[None]],
+        note: Note,
+    ) -> None:
+        self._rest, self._commit, self._note = rest, commit, note
+
+    async def sync_clock(self, names: list[str]) -> None:
+        """Ask what time it is, and show how far our clock is off."""
+        await self._rest.sync_clock()
+        await self._note(names, clock_offset_s=self._rest.offset)
+
+    async def ask(self, feed: SeriesFeed, opened: float) -> None:
+        """Ask for what a series lacks now, if anything; `opened` is when its socket was.
+
+        Raises `StaleStreamError` if the exchange has news that the stream did not bring.
+        """
+        tick = _tick()
+        if not feed.is_filled:
+            await self._fill(feed)
+        elif (hole := feed.hole_before()) and not feed.is_ready(tick) and tick >= feed.retry_at:
+            await self._fill_hole(feed, hole)
+        elif (due := feed.overdue(self._rest.now(), tick)) is not None:
+            await self._bring(feed, due)
+        elif tick - max(feed.last_frame or 0.0, opened) > feed.patience:
+            await self._ask_whether_alive(feed)
+        else:
+            await self._fill_recorded(feed)
+
+    async def _fill(self, feed: SeriesFeed) -> None:
+        """Bring what closed since the newest stored candle, or the newest of a new series."""
+        seconds = feed.series.seconds
+        end = expected_closed_time(self._rest.now(), seconds)
+        first = max(seconds, end - (FIRST_FILL - 1) * seconds)
+        start = first if feed.head is None else feed.head + seconds
+        try:
+            while start <= end:
+                page_end = min(end, start + (FILL_PAGE - 1) * seconds)
+                found = await self._rest.klines(feed.series, start, page_end)
+                if page_end < end:
+                    await self._store(feed, found)
+                else:
+                    feed.keep(found.rows())
+                start = page_end + seconds
+        except (RestError, RateLimitedError):
+            if feed.head is not None:
+                feed.record(start, end, _tick())
+            raise
+        finally:
+            feed.is_filled = True
+        await self._note([str(feed.series)], state=JobState.STREAMING)
+
+    async def _fill_hole(self, feed: SeriesFeed, hole: tuple[int, int]) -> None:
+        """Ask for what is missing before a candle that waits; three times, then it goes on."""
+        try:
+            feed.keep((await self._rest.klines(feed.series, *hole)).rows())
+        finally:
+            if feed.hole_before() == hole:
+                feed.hole_tried(hole, _tick())
+
+    async def _bring(self, feed: SeriesFeed, due: int) -> None:
+        """Ask for closes that did not come."""
+        start = due if feed.head is None else feed.head + feed.series.seconds
+        feed.keep((await self._rest.klines(feed.series, start, due)).rows())
+
+    async def _ask_whether_alive(self, feed: SeriesFeed) -> None:
+        """Find out whether a silent series is quiet or its stream dead."""
+        end = expected_closed_time(self._rest.now(), feed.series.seconds)
+        newest = max([feed.head or 0, *feed.buffer])
+        found = await self._rest.klines(feed.series, newest + feed.series.seconds, end)
+        feed.keep(found.rows())
+        if len(found) or not feed.frames:
+            raise StaleStreamError(f"{feed.series} sends nothing")
+        feed.last_frame = _tick()
+
+    async def _fill_recorded(self, feed: SeriesFeed) -> None:
+        """Ask again for holes that were recorded, when it is time."""
+        for hole in [hole for hole in feed.holes if _tick() >= hole.next_try]:
+            hole.failed(_tick())
+            hole.state = "filling"
+            found = await self._rest.klines(feed.series, hole.start, hole.end)
+            await self._store(feed, found)
+            if len(found) == (hole.end - hole.start) // feed.series.seconds + 1:
+                feed.holes.remove(hole)
+            else:
+                hole.state = "unknown" if len(found) else "empty at the exchange"
+
+    async def _store(self, feed: SeriesFeed, candles: Candles) -> None:
+        if len(candles):
+            await self._commit({str(feed.series): candles})
+
+
+def _tick() -> float:
+    return asyncio.get_running_loop().time()
