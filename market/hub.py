@@ -17,9 +17,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 
-from market import groups, selectors
+from market import first_window, groups, selectors
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
@@ -96,6 +96,16 @@ class Hub:
             logger.warning("sockets not closed in time, %s left", len(self.sockets))
             await _end(gone)
         self._end_reads()
+
+    async def prepare(self, series_id: str) -> None:
+        """Let a derived series without candles be filled from its base, before it is joined."""
+        if not first_window.is_wanted(series_id):
+            return
+        try:
+            if await self._read(selectors.head_time, series_id) is None:
+                await first_window.fill(series_id)
+        except DatabaseError:
+            logger.warning("not prepared, series %s", series_id, exc_info=True)
 
     async def join(self, subscription: Subscription) -> None:
         """Let a subscription hear what comes from now on."""
