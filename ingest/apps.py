@@ -1,4 +1,4 @@
-"""Say which settings are set in vain."""
+"""Say which settings are set in vain, and fill what a socket looks at first."""
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -11,8 +11,12 @@ class IngestConfig(AppConfig):
     name = "ingest"
 
     def ready(self) -> None:
-        """Register the check."""
+        """Register the check, and how a derived series gets its first candles."""
         checks.register(check_settings_without_effect)
+        from ingest.catch_up import first_window as fill
+        from market import first_window
+
+        first_window.register(fill)
 
 
 def check_settings_without_effect(**_: object) -> list[checks.CheckMessage]:

@@ -1,8 +1,16 @@
-"""The only way in for candles: store, compute, announce. One read from top to bottom."""
+"""The only way in for candles: store, compute, announce. One read from top to bottom.
+
+Where derived timeframes are on, a run that writes candles of a base series makes those of the
+series derived from it in the same transaction, from what is stored: a base series and those derived
+from it are a family. A bucket whose base candles are not all stored has no candle; the last of them
+brings it, however late, and a correction corrects it. Candles of a derived series may also be taken
+in directly, as those of any series: within a run what is made from the base wins, otherwise the
+later value, and nothing is made again before a base candle of its bucket is new or changed.
+"""
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,8 +21,9 @@ from django.db import DatabaseError, transaction
 
 from ledger import advance
 from ledger.advance import CANDLE_STEP, SERIES_PER_TRANSACTION, IngestPipelineError, Step, Work
-from market import database, selectors
+from market import database, derived, selectors
 from market.candles import Candles
+from market.rollup import Times
 from market.series import SeriesId
 from market.store import candles_upsert
 
@@ -37,9 +46,11 @@ def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipelin
     """Take closed candles of any number of series, in any order of time.
 
     Equal candles are dropped, the last of a time wins. What is written and announced of one series
-    does not depend on the others; after all are tried, the first error in text order is raised
-    as `IngestPipelineError`. `publish=False` gives no hint: sockets find the candles themselves.
-    A bad series id raises `BadSeriesIdError` before anything is written.
+    does not depend on the others, but for derived ones; after all are tried, the first error in
+    text order is raised as `IngestPipelineError`. A rule that fails on a derived series whose
+    candles the run made itself is not raised: its head row has the error, and the recovery sweep
+    tries again. `publish=False` gives no hint: sockets find the candles themselves. A bad series
+    id raises `BadSeriesIdError` before anything is written.
     """
     began = time.perf_counter()
     result = PipelineResult()
@@ -55,7 +66,7 @@ def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipelin
             continue
         if publish:
             advance.works_announce(works)
-        errors += [work.error for work in works if work.error]
+        errors += [work.error for work in works if work.error and work.series_id in part]
         _count(works, result)
     result.duration_ms = (time.perf_counter() - began) * 1000
     advance.raise_first(errors)
@@ -67,21 +78,69 @@ async def run(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipeli
     return await sync_to_async(run_sync)(batches, publish=publish)
 
 
+def derive_sync(
+    base: str, times: Times, among: Collection[str], *, wait: float = database.WRITE_WAIT
+) -> None:
+    """Make candles of these derived series from what is stored of their base at these times.
+
+    Only those later than the newest that a series has, so that its history stays as it was shown.
+    A rule that fails is found in the head row. `OperationalError` is raised if no turn to write
+    comes within `wait` seconds.
+    """
+    works = database.retrying(partial(_derive, base, times, among, wait))
+    advance.works_announce(works)
+
+
+def _derive(base: str, times: Times, among: Collection[str], wait: float) -> list[Work]:
+    """Store what these derived series lack and advance their ledgers in one transaction."""
+    names = {base, *among}
+    advance.heads_make(names)
+    with database.writing(wait):
+        works = {head.series_id: Work(head, base) for head in advance.heads_lock(names)}
+        newest = works.pop(base).head.candle_head
+        opens = {} if newest is None else derived.touched_by(base, times, newest)
+        lacking = {
+            name: _later(opens[name], work.head.candle_head)
+            for name, work in works.items()
+            if name in opens
+        }
+        for name, candles in derived.made_from(base, lacking).items():
+            _store(works[name], candles)
+        done = [work for work in works.values() if work.stored is not None]
+        advance.works_advance(done)
+    return done
+
+
+def _later(times: Times, than: int | None) -> Times:
+    return times if than is None else times[times > than]
+
+
 def _transactions(batches: Mapping[str, Candles]) -> Iterator[dict[str, Candles]]:
-    """Cut a run into parts of at most 50 series and 20,000 candles, in text order and in time."""
+    """Cut a run into parts of at most 50 families and 20,000 candles, in text order and in time.
+
+    Candles of a derived series come before those of its base: what is made from the base wins.
+    """
     part: dict[str, Candles] = {}
+    families: set[str] = set()
     room = CANDLES_PER_TRANSACTION
-    for series_id in sorted(batches):
+    for family, _, series_id in sorted(map(_place, batches)):
         candles = normalised(batches[series_id])
         while len(candles):
-            if not room or len(part) == SERIES_PER_TRANSACTION:
+            if not room or len(families | {family}) > SERIES_PER_TRANSACTION:
                 yield part
-                part, room = {}, CANDLES_PER_TRANSACTION
+                part, families, room = {}, set(), CANDLES_PER_TRANSACTION
+            families.add(family)
             part[series_id] = candles.take(slice(0, room))
             candles = candles.take(slice(room, None))
             room -= len(part[series_id])
     if part:
         yield part
+
+
+def _place(series_id: str) -> tuple[str, bool, str]:
+    """Return where a series stands in a run: its family, and there the base last."""
+    family = derived.family_of(series_id)
+    return family, family == series_id, series_id
 
 
 def normalised(candles: Candles) -> Candles:
@@ -100,40 +159,103 @@ def normalised(candles: Candles) -> Candles:
 
 
 def _take(part: Mapping[str, Candles]) -> list[Work]:
-    """Store the candles of these series and advance their ledgers in one transaction."""
-    advance.heads_make(part)
-    with database.writing():
-        works = [Work(head) for head in advance.heads_lock(part)]
-        _store_all(works, part)
-        advance.works_advance(works)
-    return works
+    """Store the candles of these series and advance their ledgers in one transaction.
+
+    Which derived series can change is only known for sure under the lock. If it is one more than
+    was locked, the locks are given back and all are taken anew, in text order.
+    """
+    names = set(part)
+    for series_id, candles in part.items():
+        names |= derived.closed_by(series_id, candles.time)
+    while True:
+        advance.heads_make(names)
+        with database.writing():
+            heads = advance.heads_lock(names)
+            works = {
+                head.series_id: Work(head, derived.family_of(head.series_id)) for head in heads
+            }
+            more = _changeable(works, part) - names
+            if not more:
+                _store_all(works, part)
+                done = [work for work in works.values() if work.stored is not None or work.error]
+                advance.works_advance(done)
+                return done
+        names |= more
 
 
-def _store_all(works: Sequence[Work], part: Mapping[str, Candles]) -> None:
-    """Store what is new in one savepoint; if the database refuses, series by series."""
+def _changeable(works: Mapping[str, Work], part: Mapping[str, Candles]) -> set[str]:
+    """Return the derived series of which late or corrected candles may change a bucket.
+
+    That is one that ended before; one that ends now is known by its last candle.
+    """
+    names: set[str] = set()
+    for series_id, candles in part.items():
+        head = works[series_id].head.candle_head
+        if head is not None and candles.time[0] <= head:
+            names |= derived.touched_by(series_id, candles.time, head).keys()
+    return names
+
+
+def _store_all(works: Mapping[str, Work], part: Mapping[str, Candles]) -> None:
+    """Store what is new in one savepoint; if the database refuses, family by family."""
+    families = advance.families(works.values())
     try:
         with transaction.atomic():
-            for work in works:
-                _store(work, part[work.series_id])
+            for family in families:
+                _store_family(family, part)
     except DatabaseError:
-        for work in works:
-            _store_alone(work, part[work.series_id])
+        for family in families:
+            _store_alone(family, part)
 
 
-def _store_alone(work: Work, candles: Candles) -> None:
-    work.head.refresh_from_db()
-    work.stored, work.changed = None, False
+def _store_alone(family: Sequence[Work], part: Mapping[str, Candles]) -> None:
+    _forget(family)
     try:
         with transaction.atomic():
-            _store(work, candles)
+            _store_family(family, part)
     except DatabaseError as error:
+        _forget(family)
+        for work in family:
+            if work.series_id in part:
+                work.fail(CANDLE_STEP, error)
+
+
+def _forget(family: Sequence[Work]) -> None:
+    """Let works be as they were before their candles were stored."""
+    for work in family:
         work.head.refresh_from_db()
-        work.stored = None
-        work.fail(CANDLE_STEP, error)
+        work.stored, work.changed, work.rebuilt = None, False, False
+        work.steps.clear()
 
 
-def _store(work: Work, candles: Candles) -> None:
-    """Store the candles that are new or different, and note what they make invalid."""
+def _store_family(family: Sequence[Work], part: Mapping[str, Candles]) -> None:
+    """Store the candles of a base series, then those of its derived series, given and made."""
+    works = {work.series_id: work for work in family}
+    made: Mapping[str, Candles] = {}
+    if (base := works.pop(family[0].family, None)) and base.series_id in part:
+        made = _make(base, part[base.series_id], works)
+    for name, work in works.items():
+        if name in part and name in made:
+            _store(work, normalised(part[name].then(made[name])))
+        elif name in part or name in made:
+            _store(work, part[name] if name in part else made[name])
+
+
+def _make(base: Work, candles: Candles, among: Collection[str]) -> Mapping[str, Candles]:
+    """Store candles of a base series and return what they change of the derived ones, if locked."""
+    head = base.head.candle_head
+    goes_on = head is None or int(candles.time[0]) > head
+    new = _store(base, candles)
+    newest = base.head.candle_head
+    if not among or not len(new) or newest is None:
+        return {}
+    opens = derived.touched_by(base.series_id, new.time, newest)
+    wanted = {name: times for name, times in opens.items() if name in among}
+    return derived.made_from(base.series_id, wanted, new if goes_on else None)
+
+
+def _store(work: Work, candles: Candles) -> Candles:
+    """Store the candles that are new or different, note what they make invalid; return them."""
     began = time.perf_counter()
     head = work.head
     first, last = int(candles.time[0]), int(candles.time[-1])
@@ -154,6 +276,7 @@ def _store(work: Work, candles: Candles) -> None:
         work.changed = True
     ms = (time.perf_counter() - began) * 1000
     work.steps.append(Step(f"{CANDLE_STEP}:{work.series_id}", ok=True, duration_ms=ms))
+    return new
 
 
 def different(candles: Candles, stored: Candles) -> Candles:

@@ -78,9 +78,14 @@ class Step:
 
 @dataclass(slots=True)
 class Work:
-    """One series in a run: its locked head, what is new, and what went wrong."""
+    """One series in a run: its locked head, what is new, and what went wrong.
+
+    Series of one `family` share a savepoint where the database refused all at once; by default
+    each is its own.
+    """
 
     head: LedgerHead
+    family: str = ""
     stored: Candles | None = None
     found: Found | None = None
     drawn: list[Drawn] = field(default_factory=list)
@@ -211,8 +216,16 @@ def _draw(work: Work) -> None:
     work.drawn = render.history(found.rules, earlier + new)
 
 
+def families(works: Iterable[Work]) -> list[list[Work]]:
+    """Return these works, those of a family together."""
+    found: dict[str, list[Work]] = {}
+    for work in works:
+        found.setdefault(work.family or work.series_id, []).append(work)
+    return list(found.values())
+
+
 def _write_all(works: Sequence[Work]) -> None:
-    """Write what was computed in one savepoint; if the database refuses, series by series."""
+    """Write what was computed in one savepoint; if the database refuses, family by family."""
     ready = [work for work in works if work.found and not work.error]
     if not ready:
         return
@@ -220,15 +233,16 @@ def _write_all(works: Sequence[Work]) -> None:
         _write(ready)
     except DatabaseError as error:
         logger.warning("ledger.bulk_write_refused %s series: %s", len(ready), error)
-        for work in ready:
-            _write_alone(work)
+        for family in families(ready):
+            _write_alone(family)
 
 
-def _write_alone(work: Work) -> None:
+def _write_alone(family: Sequence[Work]) -> None:
     try:
-        _write([work])
+        _write(family)
     except DatabaseError as error:
-        work.fail(FACTOR_STEP, error)
+        for work in family:
+            work.fail(FACTOR_STEP, error)
 
 
 def _write(works: Sequence[Work]) -> None:

@@ -4,6 +4,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from market import derived
 from market.whitelist import BadWhitelistError, whitelist_read
 
 
@@ -13,7 +14,8 @@ class MarketConfig(AppConfig):
     name = "market"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks; timeframes that cannot be derived stop the start."""
+        derived.settings_check()
         register(check_whitelist)
 
 

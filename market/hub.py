@@ -8,16 +8,18 @@ got, in one query; so the layer may lose anything, or be away.
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
-from market import groups, selectors
+from market import first_window, groups, selectors
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
@@ -93,7 +95,17 @@ class Hub:
         if late:
             logger.warning("sockets not closed in time, %s left", len(self.sockets))
             await _end(gone)
-        self._readers.shutdown(wait=False)
+        self._end_reads()
+
+    async def prepare(self, series_id: str) -> None:
+        """Let a derived series without candles be filled from its base, before it is joined."""
+        if not first_window.is_wanted(series_id):
+            return
+        try:
+            if await self._read(selectors.head_time, series_id) is None:
+                await first_window.fill(series_id)
+        except DatabaseError:
+            logger.warning("not prepared, series %s", series_id, exc_info=True)
 
     async def join(self, subscription: Subscription) -> None:
         """Let a subscription hear what comes from now on."""
@@ -157,6 +169,20 @@ class Hub:
         return await self.loop.run_in_executor(
             self._readers, lambda: _with_own_connection(read, *args, **kwargs)
         )
+
+    def _end_reads(self) -> None:
+        """Let each reader close its connections, once it has done what it is at, and end."""
+        everyone = threading.Barrier(READERS)
+
+        def close_own() -> None:
+            with suppress(threading.BrokenBarrierError):  # one is still reading
+                everyone.wait(CLOSE_PATIENCE)
+            connections.close_all()
+
+        with suppress(RuntimeError):  # they have ended before
+            for _ in range(READERS):
+                self._readers.submit(close_own)
+        self._readers.shutdown(wait=False)
 
     async def _sweep_for_ever(self) -> None:
         while True:

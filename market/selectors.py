@@ -116,3 +116,8 @@ def _number(sql: str, params: list[Any]) -> int | None:
 def any_candle() -> bool:
     """Say whether a candle of any series is stored."""
     return database.value("SELECT 1 FROM candles LIMIT 1", []) is not None
+
+
+def series_stored() -> list[str]:
+    """Return the series that have candles, in text order."""
+    return sorted(database.series_in("candles"))

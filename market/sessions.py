@@ -38,6 +38,7 @@ class Session:
 
     async def subscribe(self, wish: Subscribe) -> None:
         """Join the listeners first, then send what is stored: so nothing falls in between."""
+        await self._prepare(str(wish.series))
         async with self._busy:
             series_id = str(wish.series)
             before = self._subscriptions.get(series_id)
@@ -81,6 +82,13 @@ class Session:
     async def close(self, code: int, reason: str) -> None:
         """Close the socket."""
         await self._close(code, reason)
+
+    async def _prepare(self, series_id: str) -> None:
+        """Let a derived series get its first candles; the socket hears of others meanwhile."""
+        try:
+            await self._hub.prepare(series_id)
+        except HubClosedError:
+            logger.debug("closing, series %s", series_id)
 
     def _wake(self, subscription: Subscription) -> None:
         if not subscription.waits:
