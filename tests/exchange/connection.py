@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 
 from tests.exchange.faults import Drip, HalfOpen, NoPongs, OfConnection, Silence
 from tests.exchange.frames import wrapped
+from tests.exchange.wire import Recorded
 
 PONG = 0x80 | Opcode.PONG
 GOODBYE_SECONDS = 1.0  # real ones, for the client's part of a close
@@ -82,6 +83,11 @@ class Connection:
         if self.combined and isinstance(event, str) and event.startswith("{"):
             event = wrapped(stream, event)
         self.send(event, now)
+
+    def tell_recorded(self, recorded: Recorded, now: float) -> None:
+        """Send a recorded frame byte for byte, without its wrapper on a raw stream."""
+        if self.live and not self.suffers(Silence, now):
+            self.send(recorded.raw if self.combined else recorded.event_text, now)
 
     def ping(self, now: float) -> None:
         """Ask whether the client is there."""

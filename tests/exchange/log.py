@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.exchange.faults import Fault
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -36,6 +38,12 @@ class Log:
     def add(self, what: str, now: float, venue: str = "", **facts: Any) -> None:
         """Note one thing."""
         self.entries.append(Entry(what, now, time.monotonic(), venue, facts))
+
+    def strikes(self, fault: Fault, now: float, venue: str, **facts: Any) -> None:
+        """Note that a fault struck."""
+        self.entries.append(
+            Entry("fault", now, time.monotonic(), venue, {**fault.record(), **facts})
+        )
 
     def of(self, what: str, venue: str = "", **facts: Any) -> list[Entry]:
         """Return the entries of this kind, market and facts; empty text means any market."""

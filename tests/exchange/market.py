@@ -40,22 +40,25 @@ class Step(NamedTuple):
     final: bool
 
 
-def walk(symbol: str, start: int, *, seconds: int = 60, price: float = 100.0) -> Iterator[Candle]:
-    """Yield the candles of a random walk for ever; the symbol is the seed.
+def walk(
+    seed: str, start: int, *, seconds: int = 60, price: float = 100.0, idle: float = 1 / 12
+) -> Iterator[Candle]:
+    """Yield the candles of a random walk for ever.
 
-    About one in twelve has no trade; now and then one opens away from the close before.
+    A share of them is `idle`, without a trade; now and then one opens away from the close before.
     """
-    dice = random.Random(symbol)  # noqa: S311 (a walk that can be repeated)
+    dice = random.Random(seed)  # noqa: S311 (a walk that can be repeated)
     for time in count(start, seconds):
-        if dice.random() < 1 / 12:
+        if dice.random() < idle:
             yield Candle(time, price, price, price, price, 0.0)
             continue
-        first = max(1.0, price + (dice.randint(-30, 30) / 100 if dice.random() < 0.1 else 0.0))
-        last = max(1.0, first + dice.randint(-80, 80) / 100)
-        high = max(first, last) + dice.randint(0, 40) / 100
-        low = max(0.5, min(first, last) - dice.randint(0, 40) / 100)
+        jump = dice.uniform(-0.3, 0.3) if dice.random() < 0.1 else 0.0
+        first = max(1.0, price + jump)
+        last = max(1.0, first + dice.uniform(-0.8, 0.8))
+        high = max(first, last) + dice.uniform(0, 0.4)
+        low = max(0.5, min(first, last) - dice.uniform(0, 0.4))
         first, high, low, last = (round(value, 2) for value in (first, high, low, last))
-        yield Candle(time, first, high, low, last, dice.randint(1, 90_000) / 1000)
+        yield Candle(time, first, high, low, last, round(dice.uniform(0.001, 90), 3))
         price = last
 
 
@@ -84,6 +87,7 @@ class Listing:
     _source: Iterator[Candle] = field(init=False)
     _next: Candle | None = field(init=False)
     _until: int = field(init=False)
+    _dice: random.Random = field(init=False)
     _trade: int = 1000
     _close: float = 0.0
 
@@ -92,6 +96,7 @@ class Listing:
         self._next = next(self._source)
         self._until = self._next.candle_time
         self._close = self._next.open
+        self._dice = random.Random(self.symbol)  # noqa: S311 (trades that can be repeated)
         if not self.base_asset:
             base, quote = split_symbol(self.symbol)
             self.base_asset, self.quote_asset = base, quote
@@ -181,18 +186,18 @@ class Listing:
             self._until += self.seconds
 
     def _row(self, time: int) -> Candle | None:
-        price = self._close
-        idle = Candle(time, price, price, price, price, 0.0)
-        if self._next is None:
-            return idle
-        if self._next.candle_time > time:
-            return None
-        row, self._next = self._next, next(self._source, None)
-        return idle if any(start <= time < end for start, end in self._quiet) else row
+        row = self._next
+        if row is not None:
+            if row.candle_time > time:
+                return None
+            self._next = next(self._source, None)
+        if row is None or any(start <= time < end for start, end in self._quiet):
+            price = self._close
+            return Candle(time, price, price, price, price, 0.0)
+        return row
 
     def _traded(self, row: Candle) -> Bar:
-        dice = random.Random(f"{self.symbol} trades {row.candle_time}")  # noqa: S311 (as above)
-        trades = dice.randint(4, 60) if row.volume else 0
+        trades = 4 + int(self._dice.random() * 57) if row.volume else 0
         quote = row.volume * (row.open + row.close) / 2
         first, self._trade = self._trade, self._trade + trades
         return Bar(*row, quote, first, trades)

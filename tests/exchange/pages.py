@@ -45,6 +45,8 @@ def asked(query: dict[str, str], *, most: int, strict: bool) -> Asked:
 def page(listing: Listing, wanted: Asked, now: float) -> list[Row]:
     """Return the rows in order; the last one may be the bar that forms now."""
     step = timeframe_seconds(wanted.interval)
+    if step % listing.seconds:
+        raise BadRequestError(-1120, "Invalid interval.")
     first = max(bucket(listing.first_time(), wanted.interval), 0)
     last = bucket(now if wanted.end is None else min(now, wanted.end / 1000), wanted.interval)
     if wanted.start is not None:

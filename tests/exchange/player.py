@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from market.series import timeframe_seconds
 from tests.exchange.clock import Schedule
 from tests.exchange.faults import (
     AnyFault,
@@ -19,6 +20,7 @@ from tests.exchange.faults import (
 from tests.exchange.frames import Event, kline
 from tests.exchange.log import Log
 from tests.exchange.market import Bar, Listing, Market, Step, bucket
+from tests.exchange.pages import INTERVALS
 
 Intervals = Callable[[str, str], list[str]]
 Tell = Callable[[Listing, str, Event], None]
@@ -65,7 +67,8 @@ class Player:
         if bar is None:
             return []
         wanted = self.intervals(listing.venue, listing.symbol)
-        return [(i, self._event(listing, i, bar, step)) for i in wanted]
+        made = [i for i in wanted if i in INTERVALS and not timeframe_seconds(i) % listing.seconds]
+        return [(i, self._event(listing, i, bar, step)) for i in made]
 
     def recent(self, listing: Listing, since: float, now: float) -> list[tuple[int, Step]]:
         """Return the steps of a time that has passed, in order."""
@@ -162,5 +165,5 @@ class Player:
     def _take(self, kind: type[AnyFault], listing: Listing, step: Step) -> AnyFault | None:
         fault = self.book.take(kind, step.due, listing.venue, listing.symbol)
         if fault is not None:
-            self.log.add("fault", step.due, listing.venue, symbol=listing.symbol, **fault.record())
+            self.log.strikes(fault, step.due, listing.venue, symbol=listing.symbol)
         return fault

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -39,6 +40,7 @@ from tests.exchange.poison import poisoned
 from tests.exchange.rest import Rest
 from tests.exchange.strikes import strike
 from tests.exchange.subscriptions import Route, answer
+from tests.exchange.wire import Recorded
 
 VENUES = ("futures", "spot")
 STICKING: tuple[type[OfConnection], ...] = (HalfOpen, Silence, NoPongs, Drip)
@@ -177,6 +179,8 @@ class Exchange:
 
     async def open_door(self, door: str) -> None:
         """Listen at a door: at its port, or at a free one that becomes its port."""
+        if door in self._servers:
+            return
         serve = self._rest if door == "rest" else self._stream(door)
         server = await asyncio.start_server(serve, "127.0.0.1", self.doors[door])
         self._servers[door] = server
@@ -198,7 +202,7 @@ class Exchange:
         now = self.clock.now()
         fault = self.book.take(kind, now, venue, symbol, **facts)
         if fault is not None:
-            self.log.add("fault", now, venue, **facts, **fault.record())
+            self.log.strikes(fault, now, venue, **facts)
         return fault
 
     async def _rest(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -361,7 +365,7 @@ class Exchange:
         """Disconnect a client that says too much in a second; not by a clock that stands still."""
         connection.said = [t for t in connection.said if t > now - 1] + [now]
         most = self.rules[connection.venue].messages_per_second
-        if len(connection.said) > most and not self.clock.by_hand:
+        if len(connection.said) > most and connection.open and not self.clock.by_hand:
             facts = {"number": connection.number, "rule": "messages"}
             self.log.add("breach", now, connection.venue, **facts)
             connection.close(now, 1008, "Too many requests")
@@ -413,6 +417,26 @@ class Exchange:
             self.afflict(connection, now)
             for text in texts:
                 connection.tell(stream, text, now)
+
+    def replay(
+        self, frames: list[Recorded], *, faster: float = 1.0, everything: bool = False
+    ) -> None:
+        """Let recorded frames come from now on in their own timing, or so many times faster.
+
+        Each goes to the clients that asked for its stream, or `everything` to all.
+        """
+        now, first = self.clock.now(), frames[0].received
+        for frame in frames:
+            due = now + (frame.received - first) / faster
+            self.schedule.at(due, partial(self._relay, frame, everything))
+
+    def _relay(self, recorded: Recorded, everything: bool, now: float) -> None:
+        venue = recorded.market
+        for connection in list(self.connections.values()):
+            asked = everything or recorded.stream in connection.streams
+            if asked and connection.venue == venue and connection.path:
+                self.afflict(connection, now)
+                connection.tell_recorded(recorded, now)
 
     def describe(self) -> str:
         """Return as JSON where the exchange is and what time it has."""

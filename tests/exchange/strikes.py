@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def strike(exchange: "Exchange", fault: Strike, now: float) -> None:
     """Let a fault happen now."""
-    exchange.log.add("fault", now, fault.venue, **fault.record())
+    exchange.log.strikes(fault, now, fault.venue)
     STRIKES[type(fault)](exchange, fault, now)
 
 

@@ -2,43 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any
 
-import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage
+from websockets.asyncio.client import connect
 
-from tests.exchange.faults import CloseAtOnce, Refuse, Silence
 from tests.exchange.server import Exchange
-
-Story = Callable[[Exchange], Coroutine[Any, Any, None]]
-STREAM = "btcusdt@kline_1m"
-
-
-def played(story: Story, *symbols: str, **how: Any) -> Exchange:
-    """Play a story with an exchange; return the exchange, for its log."""
-    exchange = Exchange.walking(*symbols, **how)
-
-    async def main() -> None:
-        async with exchange, asyncio.timeout(30):
-            await story(exchange)
-
-    asyncio.run(main())
-    return exchange
-
-
-async def next_event(socket: ClientConnection) -> dict[str, Any]:
-    """Return the next message of a stream."""
-    event: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
-    return event
-
-
-async def get(exchange: Exchange, path: str, **query: Any) -> httpx.Response:
-    """Ask REST."""
-    async with httpx.AsyncClient(base_url=exchange.url("rest")) as client:
-        return await client.get(path, params=query)
+from tests.exchange.stories import STREAM, get, next_event, nothing_comes, played
 
 
 @pytest.mark.parametrize(
@@ -52,7 +21,7 @@ async def get(exchange: Exchange, path: str, **query: Any) -> httpx.Response:
 )
 def test_a_stream_named_in_the_path_flows(door: str, path: str, combined: bool) -> None:
     async def story(exchange: Exchange) -> None:
-        async with connect(exchange.url(door) + path) as socket:
+        async with connect(exchange.url(door) + path, max_queue=None) as socket:
             await exchange.until("subscribe")
             await exchange.advance(130)
             heard = [await next_event(socket) for _ in range(8)]
@@ -75,8 +44,7 @@ def test_a_client_subscribes_lists_and_unsubscribes_by_messages() -> None:
             assert await next_event(socket) == {"result": [STREAM], "id": 1}
             assert await next_event(socket) == {"result": None, "id": 2}
             await exchange.advance(130)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(socket.recv(), 0.05)
+            await nothing_comes(socket)
 
     played(story)
 
@@ -87,8 +55,7 @@ def test_the_old_futures_path_acknowledges_and_stays_silent() -> None:
             await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [STREAM], "id": 1}))
             assert await next_event(socket) == {"result": None, "id": 1}
             await exchange.advance(130)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(socket.recv(), 0.05)
+            await nothing_comes(socket)
             await asyncio.wait_for(await socket.ping(), 5)
 
     played(story)
@@ -138,46 +105,5 @@ def test_the_time_is_the_exchanges_and_exchange_info_is_stale() -> None:
         assert now - info["serverTime"] == 37 * 3600 * 1000
         assert [symbol["symbol"] for symbol in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
         assert info["rateLimits"][0]["limit"] == 2400
-
-    played(story)
-
-
-def test_refused_connections_are_counted() -> None:
-    async def story(exchange: Exchange) -> None:
-        exchange.inject(Refuse(times=2))
-        for _ in range(2):
-            with pytest.raises((OSError, InvalidMessage)):
-                await connect(exchange.url("futures") + f"/market/ws/{STREAM}")
-        async with connect(exchange.url("futures") + f"/market/ws/{STREAM}"):
-            pass
-
-    log = played(story).log
-    assert (log.count("attempt"), log.count("refused"), log.count("opened")) == (3, 2, 1)
-
-
-@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012])
-def test_a_connection_is_closed_at_once_with_a_code(code: int) -> None:
-    async def story(exchange: Exchange) -> None:
-        exchange.inject(CloseAtOnce(code=code))
-        async with connect(exchange.url("spot") + f"/ws/{STREAM}") as socket:
-            with pytest.raises(ConnectionClosed) as closed:
-                await next_event(socket)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == code
-
-    played(story)
-
-
-@pytest.mark.parametrize("acknowledge", [True, False])
-def test_a_silent_connection_brings_no_candle(acknowledge: bool) -> None:
-    async def story(exchange: Exchange) -> None:
-        exchange.inject(Silence(acknowledge=acknowledge))
-        async with connect(exchange.url("futures") + "/market/ws") as socket:
-            await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [STREAM], "id": 1}))
-            if acknowledge:
-                assert await next_event(socket) == {"result": None, "id": 1}
-            await exchange.advance(130)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(socket.recv(), 0.05)
 
     played(story)
