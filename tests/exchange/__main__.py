@@ -40,6 +40,7 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the market, and of the faults")
     add("--speed", type=float, default=1.0, help="of the clock; 0: it is moved by hand")
     add("--start", default=str(START), help="what the clock begins with in Unix seconds, or: now")
+    add("--ahead", type=float, default=0.0, help="how far the clock is ahead of the start")
     add("--symbols", default="BTCUSDT,ETHUSDT", help="in both markets")
     add("--history", type=int, default=3000, help="bars before the start")
     add("--candles", type=Path, help="candle file that the first futures symbol plays")
@@ -52,6 +53,7 @@ def arguments() -> argparse.Namespace:
 def made(options: argparse.Namespace) -> Exchange:
     """Return the exchange that was asked for."""
     start = time.time() if options.start == "now" else float(options.start)
+    start += options.ahead
     symbols = options.symbols.split(",")
     market = Market.walking(start, *symbols, seed=options.seed, history=options.history)
     if options.candles:

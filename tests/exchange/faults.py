@@ -194,7 +194,9 @@ class Corrected(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedBar(Fault):
-    """The stream tells nothing of a bar; REST has it."""
+    """The stream tells nothing of a bar; REST has it, `hidden` seconds after its end."""
+
+    hidden: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,8 @@ class Listing:
     """One symbol of one market: its base bars, as far as anybody has asked for them.
 
     `rows` are its candles in order; a time that is left out has no candle at this exchange, and
-    after the last row nobody trades. With `zero_frames` a bar without a trade is told of when it
-    closes, without it is told by REST alone. `played` False: the frames come from a recording.
+    after the last row nobody trades. With `zero_frames` the stream tells of a bar without a trade
+    when it closes, without only REST does. `played` False: the frames come from a recording.
     """
 
     venue: str
@@ -84,6 +84,7 @@ class Listing:
     quote_asset: str = ""
     _bars: dict[int, Bar] = field(default_factory=dict)
     _quiet: list[tuple[float, float]] = field(default_factory=list)
+    _hidden: dict[int, float] = field(default_factory=dict)
     _source: Iterator[Candle] = field(init=False)
     _next: Candle | None = field(init=False)
     _until: int = field(init=False)
@@ -115,6 +116,10 @@ class Listing:
         """Let nobody trade in the bars that open in this time and are not known yet."""
         self._quiet.append((start, end))
 
+    def hide(self, time: int, until: float) -> None:
+        """Let REST not know a bar before `until`."""
+        self._hidden[time] = until
+
     def correct(self, time: int, close: float) -> Bar:
         """Give a bar another close; high and low hold it."""
         bar = self.bar(time)
@@ -130,7 +135,7 @@ class Listing:
             return []
         end = Step(time + self.seconds + self.close_delay(time), 0, 1.0, final=True)
         if not bar.trades:
-            return [end] if self.zero_frames else []
+            return [end]
         many = min(self.forming_frames, bar.trades)
         first = time + self.close_delay(time - self.seconds) + BREATH
         room = (time + self.seconds - BREATH - first) / max(1, many)
@@ -160,7 +165,9 @@ class Listing:
         )
 
     def at(self, time: int, now: float) -> Bar | None:
-        """Return the bar that opens at `time` as it stands now: whole once its time is over."""
+        """Return the bar of this time as REST knows it now: whole once its time is over."""
+        if now < self._hidden.get(time, 0.0):
+            return None
         if now >= time + self.seconds:
             return self.bar(time)
         done = [step.share for step in self.steps(time) if step.due <= now and not step.final]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from market.series import BadSeriesIdError, timeframe_seconds
@@ -43,20 +44,21 @@ def asked(query: dict[str, str], *, most: int, strict: bool) -> Asked:
 
 
 def page(listing: Listing, wanted: Asked, now: float) -> list[Row]:
-    """Return the rows in order; the last one may be the bar that forms now."""
+    """Return the rows in order: the first from a start, else the last; one may still form."""
     step = timeframe_seconds(wanted.interval)
     if step % listing.seconds:
         raise BadRequestError(-1120, "Invalid interval.")
     first = max(bucket(listing.first_time(), wanted.interval), 0)
     last = bucket(now if wanted.end is None else min(now, wanted.end / 1000), wanted.interval)
     if wanted.start is not None:
-        first = max(first, -(-wanted.start // 1000) // step * step)
-        first += step if first * 1000 < wanted.start else 0
-        times = range(first, last + 1, step)[: wanted.limit]
-    else:
-        times = range(first, last + 1, step)[-wanted.limit :]
-    found = (_row(listing, wanted.interval, time, now) for time in times)
-    return [row for row in found if row is not None]
+        first = max(first, -(-wanted.start // (1000 * step)) * step)
+    times = range(first, last + 1, step)
+    found = (
+        _row(listing, wanted.interval, time, now)
+        for time in (times if wanted.start is not None else reversed(times))
+    )
+    rows = list(islice((row for row in found if row is not None), wanted.limit))
+    return rows if wanted.start is not None else rows[::-1]
 
 
 def _row(listing: Listing, interval: str, time: int, now: float) -> Row | None:

@@ -62,13 +62,19 @@ class Player:
                 self._plan_steps(now, listing, before)
 
     def events(self, listing: Listing, time: int, step: Step) -> list[tuple[str, Event]]:
-        """Return what is told at this step, by interval."""
+        """Return what is told at this step, by interval.
+
+        Where nobody traded nothing is told, but the close of a longer bar with trades before.
+        """
         bar = listing.forming(time, step.share)
         if bar is None:
             return []
         wanted = self.intervals(listing.venue, listing.symbol)
         made = [i for i in wanted if i in INTERVALS and not timeframe_seconds(i) % listing.seconds]
-        return [(i, self._event(listing, i, bar, step)) for i in made]
+        events = [(i, self._event(listing, i, bar, step)) for i in made]
+        if bar.trades or listing.zero_frames:
+            return events
+        return [(i, event) for i, event in events if event["k"]["x"] and event["k"]["n"]]
 
     def recent(self, listing: Listing, since: float, now: float) -> list[tuple[int, Step]]:
         """Return the steps of a time that has passed, in order."""
@@ -89,6 +95,9 @@ class Player:
                 self.schedule.at(step.due, partial(self._play, listing, time, step))
 
     def _play(self, listing: Listing, time: int, step: Step, _: float) -> None:
+        """Tell of a step, or let a fault have it; none is spent where nobody would hear."""
+        if not self.events(listing, time, step):
+            return
         told = self._told[listing.venue, listing.symbol]
         if self._skips(listing, time, step, told) or self._sticks(listing, time, step, told):
             return
@@ -105,8 +114,10 @@ class Player:
             self._say(listing, late, kept._replace(due=step.due))
 
     def _skips(self, listing: Listing, time: int, step: Step, told: Told) -> bool:
-        if step.number == 0 and self._take(SkippedBar, listing, step):
+        skip = self._take(SkippedBar, listing, step) if step.number == 0 else None
+        if skip is not None:
             told.skipped = time
+            listing.hide(time, time + listing.seconds + skip.hidden)
         return told.skipped == time
 
     def _sticks(self, listing: Listing, time: int, step: Step, told: Told) -> bool:

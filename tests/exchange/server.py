@@ -70,7 +70,13 @@ RULES = {
 class Exchange:
     """A Binance-shaped exchange, from `async with` to its end.
 
-    `doors` names the ports, 0 is any free one. `settings` is what points the project at it.
+    `doors` names the ports, 0 is any free one. `settings` is what points the project at it:
+
+        async with Exchange.walking("BTCUSDT", seed=3) as exchange:
+            ...connect to exchange.url("futures") + "/market/ws/btcusdt@kline_1m"
+            exchange.inject(LostClose(venue="futures"))
+            await exchange.advance(65)
+            assert exchange.log.count("rest", path="/fapi/v1/klines") == 1
     """
 
     market: Market = field(default_factory=lambda: Market.walking(Clock().start))

@@ -126,6 +126,38 @@ def test_a_skipped_bar_is_known_to_rest_alone() -> None:
     assert start + MINUTE not in {event["k"]["t"] // 1000 for event in events}
 
 
+def test_a_hidden_bar_comes_to_rest_after_a_while() -> None:
+    async def story(exchange: Exchange) -> None:
+        start = int(exchange.clock.start)
+        query = {"symbol": BUSY, "interval": "1m", "startTime": start * 1000, "limit": 3}
+        exchange.inject(SkippedBar(hidden=600))
+        async with listening(exchange, BUSY_STREAM) as socket:
+            await exchange.advance(3 * MINUTE)
+            rows = (await get(exchange, "/fapi/v1/klines", **query)).json()
+            assert [row[0] // 1000 - start for row in rows] == [60, 120, 180]
+            await exchange.advance(9 * MINUTE)
+            rows = (await get(exchange, "/fapi/v1/klines", **query)).json()
+            assert [row[0] // 1000 - start for row in rows] == [0, 60, 120]
+            assert start not in closes(await heard(socket))
+
+    play(story, busy_exchange())
+
+
+def test_a_longer_bar_closes_though_nobody_trades_in_its_last_minute() -> None:
+    events: Events = []
+
+    async def story(exchange: Exchange) -> None:
+        async with listening(exchange, BUSY_STREAM, "busyusdt@kline_5m") as socket:
+            exchange.inject(Quiet(seconds=20 * MINUTE, venue="futures"))
+            await exchange.advance(10 * MINUTE + 5)
+            events.extend(await heard(socket))
+
+    start = int(play(story, busy_exchange()).clock.start)
+    longer = [event for event in events if event["k"]["i"] == "5m"]
+    assert closes(longer) == [start - 5 * MINUTE, start]
+    assert start in closes([event for event in events if event["k"]["i"] == "1m"])
+
+
 def test_a_bar_that_never_closes_goes_on_forming() -> None:
     events, start = told(NeverClosing(at=30), 5 * MINUTE)
     assert closes(events) == [start - MINUTE]

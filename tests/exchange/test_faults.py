@@ -70,7 +70,7 @@ def test_refused_connections_are_counted() -> None:
     async def story(exchange: Exchange) -> None:
         exchange.inject(Refuse(times=2))
         for _ in range(2):
-            with pytest.raises((OSError, InvalidMessage)):
+            with pytest.raises((OSError, InvalidMessage, ConnectionClosed)):
                 await connect(exchange.url("futures") + f"/market/ws/{STREAM}")
         async with connect(exchange.url("futures") + f"/market/ws/{STREAM}"):
             pass

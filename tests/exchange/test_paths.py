@@ -6,8 +6,23 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
+from market.candle_file import read_candles
+from market.candles import Candle
+from tests.exchange.clock import START, Clock
+from tests.exchange.market import Listing, Market
 from tests.exchange.server import Exchange
-from tests.exchange.stories import STREAM, get, next_event, nothing_comes, played
+from tests.exchange.stories import (
+    STREAM,
+    closes,
+    get,
+    heard,
+    listening,
+    next_event,
+    nothing_comes,
+    play,
+    played,
+)
+from tests.goldens import REAL
 
 
 @pytest.mark.parametrize(
@@ -107,3 +122,39 @@ def test_the_time_is_the_exchanges_and_exchange_info_is_stale() -> None:
         assert info["rateLimits"][0]["limit"] == 2400
 
     played(story)
+
+
+def test_a_page_is_full_though_the_exchange_lacks_candles() -> None:
+    async def story(exchange: Exchange) -> None:
+        first = int(START) - 3600
+        rows = [Candle(first + k * 60, 1.0, 1.0, 1.0, 1.0, 1.0) for k in range(60) if k % 3]
+        exchange.market.listings["futures", "GAPUSDT"] = Listing("futures", "GAPUSDT", rows)
+        query = {"symbol": "GAPUSDT", "interval": "1m", "limit": 10}
+        ascending = await get(exchange, "/fapi/v1/klines", **query, startTime=first * 1000)
+        assert [row[0] // 1000 for row in ascending.json()] == [r.candle_time for r in rows[:10]]
+        newest = await get(exchange, "/fapi/v1/klines", **query, endTime=int(START) * 1000 - 1)
+        assert [row[0] // 1000 for row in newest.json()] == [r.candle_time for r in rows[-10:]]
+
+    played(story)
+
+
+def test_a_candle_file_is_played_with_its_own_values() -> None:
+    name = "binance_futures_XRPUSDT_5m_20211115_20211121.csv.gz"
+    rows = read_candles(REAL[name] / name).candles.rows()
+    exchange = Exchange(
+        Market(Listing("futures", "XRPUSDT", rows, "5m")), Clock(rows[100].candle_time)
+    )
+
+    async def story(exchange: Exchange) -> None:
+        query = {"symbol": "XRPUSDT", "interval": "5m", "limit": 100}
+        page = (await get(exchange, "/fapi/v1/klines", **query, endTime=0)).json()
+        assert page == []
+        page = (await get(exchange, "/fapi/v1/klines", **query, startTime=0)).json()
+        assert [tuple(map(float, row[1:6])) for row in page] == [row[1:] for row in rows[:100]]
+        async with listening(exchange, "xrpusdt@kline_5m") as socket:
+            await exchange.advance(305)
+            events = await heard(socket)
+        assert closes(events) == [rows[99].candle_time, rows[100].candle_time]
+        assert exchange.candles("futures", "XRPUSDT", *(rows[0][0], rows[9][0])) == rows[:10]
+
+    play(story, exchange)

@@ -38,7 +38,7 @@ def test_an_exchange_runs_in_a_process_of_its_own_and_can_be_killed() -> None:
         after = httpx.get(f"{rest}/fapi/v1/klines", params=QUERY).json()
         assert after[-1][0] == before[-1][0] + 120_000
         running.inject(Refuse(times=1))
-        with pytest.raises((OSError, InvalidMessage)):
+        with pytest.raises((OSError, InvalidMessage, ConnectionClosed)):
             connect(f"ws://127.0.0.1:{running.doors['futures']}/market/ws/{STREAM}")
         assert [entry["what"] for entry in running.log()][-3:] == ["attempt", "fault", "refused"]
         running.kill()
