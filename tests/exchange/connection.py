@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ class Connection:
     afflictions: dict[type[OfConnection], tuple[OfConnection, float | None]] = field(
         default_factory=dict
     )
-    pong_due: bool = False
+    last_pong: float = 0.0  # in real time (monotonic)
     said: list[float] = field(default_factory=list)
     _dripping: asyncio.Task[None] | None = None
     _kept: list[bytes] = field(default_factory=list)
@@ -92,14 +93,13 @@ class Connection:
     def ping(self, now: float) -> None:
         """Ask whether the client is there."""
         if self.open:
-            self.pong_due = True
             self.protocol.send_ping(str(int(now * 1000)).encode())
             self.flush(now)
 
     def heard(self, frame: Frame) -> bool:
         """Note a pong; say whether this was one."""
         if frame.opcode is Opcode.PONG:
-            self.pong_due = False
+            self.last_pong = time.monotonic()
         return frame.opcode is Opcode.PONG
 
     def close(self, now: float, code: int, reason: str = "") -> None:

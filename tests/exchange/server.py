@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, Self, TypeVar
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
+from market.candles import Candle
 from tests.exchange import pages
 from tests.exchange.clock import START, Clock, Schedule
 from tests.exchange.connection import Connection, reset
@@ -38,32 +40,14 @@ from tests.exchange.market import Listing, Market
 from tests.exchange.player import Player
 from tests.exchange.poison import poisoned
 from tests.exchange.rest import Rest
+from tests.exchange.rules import RULES, Rules, count_attempts, count_messages, ping_later
 from tests.exchange.strikes import strike
 from tests.exchange.subscriptions import Route, answer
 from tests.exchange.wire import Recorded
 
 VENUES = ("futures", "spot")
 STICKING: tuple[type[OfConnection], ...] = (HalfOpen, Silence, NoPongs, Drip)
-ANSWER_SECONDS = 1.0  # real ones, for a pong that is on its way
 AnyFault = TypeVar("AnyFault", bound=Fault)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What one market demands of its clients; seconds of the exchange's clock."""
-
-    ping_every: float
-    pong_within: float
-    messages_per_second: int
-    streams: int
-    lifetime: float = 86_400.0
-    attempts_per_5m: int = 300
-
-
-RULES = {
-    "futures": Rules(ping_every=180, pong_within=600, messages_per_second=10, streams=1024),
-    "spot": Rules(ping_every=20, pong_within=60, messages_per_second=5, streams=1024),
-}
 
 
 @dataclass(eq=False)
@@ -175,11 +159,18 @@ class Exchange:
             while self.log.count(what, **facts) < count:
                 await asyncio.sleep(0.002)
 
-    def candles(self, venue: str, symbol: str, start: int, end: int) -> list[tuple[float, ...]]:
-        """Return the true closed candles that open in [start, end]: time, o, h, l, c, v."""
-        listing = self.market.listings[venue, symbol]
-        bars = (listing.bar(t) for t in range(start, end + 1, listing.seconds))
-        return [tuple(bar[:6]) for bar in bars if bar is not None]
+    def candles(
+        self, venue: str, symbol: str, interval: str = "1m", *, since: int = 0
+    ) -> list[Candle]:
+        """Return the true candles that are closed by now, with the values that a client reads."""
+        wanted = pages.Asked(interval, sys.maxsize, since * 1000)
+        now = self.clock.now()
+        rows = pages.page(self.market.listings[venue, symbol], wanted, now)
+        return [
+            Candle(int(row[0]) // 1000, *map(float, row[1:6]))
+            for row in rows
+            if int(row[6]) < now * 1000
+        ]
 
     # The doors.
 
@@ -239,7 +230,7 @@ class Exchange:
     ) -> None:
         self._attempts += 1
         self.log.add("attempt", self.clock.now(), venue, number=self._attempts)
-        self._count_attempts(venue)
+        count_attempts(self, venue)
         if self.take(Refuse, venue):
             self.log.add("refused", self.clock.now(), venue, number=self._attempts)
             reset(writer)
@@ -272,7 +263,7 @@ class Exchange:
             return
         if connection.heard(event):
             self.log.add("pong", now, connection.venue, number=connection.number)
-        self._count_messages(connection, now)
+        count_messages(self, connection, now)
         if event.opcode is Opcode.TEXT:
             self._obey(connection, bytes(event.data).decode(errors="replace"), now)
 
@@ -301,7 +292,7 @@ class Exchange:
             return
         self.afflict(connection, now)
         self._subscribed(connection, route.streams, now)
-        self._ping_later(connection, now)
+        ping_later(self, connection, now)
         rules = self.rules[venue]
         self.schedule.at(now + rules.lifetime, lambda due: connection.close(due, 1001, "24 hours"))
 
@@ -336,51 +327,11 @@ class Exchange:
     ) -> None:
         """Tell one connection what was told since then."""
         for listing in self.market.of(connection.venue):
-            for time, step in self.player.recent(listing, since, now):
-                for interval, event in self.player.events(listing, time, step):
+            for opened, step in self.player.recent(listing, since, now):
+                for interval, event in self.player.events(listing, opened, step):
                     stream = stream_name(listing.symbol, interval)
                     if stream in streams:
                         connection.tell(stream, compact(event), now)
-
-    # The rules.
-
-    def _ping_later(self, connection: Connection, now: float) -> None:
-        rules = self.rules[connection.venue]
-
-        def ping(due: float) -> None:
-            if connection.open:
-                connection.ping(due)
-                self.schedule.at(due + rules.pong_within, check)
-                self.schedule.at(due + rules.ping_every, ping)
-
-        def check(due: float) -> None:
-            if connection.open and connection.pong_due:
-                self.spawn(self._last_chance(connection, due))
-
-        self.schedule.at(now + rules.ping_every, ping)
-
-    async def _last_chance(self, connection: Connection, now: float) -> None:
-        """Close a connection without a pong; in real time it may be on its way."""
-        await asyncio.sleep(ANSWER_SECONDS)
-        if connection.open and connection.pong_due:
-            facts = {"number": connection.number, "rule": "pong"}
-            self.log.add("breach", now, connection.venue, **facts)
-            connection.close(now, 1008, "Pong timeout")
-
-    def _count_messages(self, connection: Connection, now: float) -> None:
-        """Disconnect a client that says too much in a second; not by a clock that stands still."""
-        connection.said = [t for t in connection.said if t > now - 1] + [now]
-        most = self.rules[connection.venue].messages_per_second
-        if len(connection.said) > most and connection.open and not self.clock.by_hand:
-            facts = {"number": connection.number, "rule": "messages"}
-            self.log.add("breach", now, connection.venue, **facts)
-            connection.close(now, 1008, "Too many requests")
-
-    def _count_attempts(self, venue: str) -> None:
-        now = self.clock.now()
-        recent = [e for e in self.log.of("attempt", venue) if e.time > now - 300]
-        if len(recent) > self.rules[venue].attempts_per_5m:
-            self.log.add("breach", now, venue, rule="attempts", count=len(recent))
 
     def _note_end(self, connection: Connection) -> None:
         ours, theirs = connection.protocol.close_sent, connection.protocol.close_rcvd

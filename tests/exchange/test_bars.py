@@ -278,12 +278,14 @@ def test_bars_come_by_themselves_where_the_clock_runs() -> None:
         async with listening(exchange, BUSY_STREAM) as socket:
             while len(times := closes([await next_event(socket)])) < 1:
                 pass
-            while times[-1] < exchange.clock.start + 10 * MINUTE:
+            while times[-1] < exchange.clock.start + 40 * MINUTE:
                 times += closes([await next_event(socket)])
         whole = list(range(times[0], times[-1] + 1, MINUTE))
         assert times == whole
 
-    play(story, busy_exchange(speed=1200.0))
+    exchange = play(story, busy_exchange(speed=1200.0))
+    assert exchange.log.count("pong")
+    assert not exchange.log.count("breach")
 
 
 def test_a_closed_exchange_ends_its_connections() -> None:

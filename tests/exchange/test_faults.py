@@ -34,8 +34,9 @@ from tests.exchange.faults import (
     Unreachable,
     from_record,
 )
+from tests.exchange.rules import RULES
 from tests.exchange.script import MAKERS, script
-from tests.exchange.server import RULES, Exchange
+from tests.exchange.server import Exchange
 from tests.exchange.stories import (
     BUSY,
     BUSY_STREAM,
