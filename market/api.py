@@ -1,4 +1,4 @@
-"""GET /api/market/*: stored candles and the whitelist."""
+"""GET /api/market/*: stored candles, the lamp of a series and the whitelist."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from market import after_read, selectors
+from market import after_read, database, selectors
 from market.candles import Candles
-from market.http import Input, SeriesText, Time, read_query
+from market.filling import filling_read
+from market.health import kline_health
+from market.http import Input, NotFoundError, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
 from market.whitelist import whitelist_read
 
@@ -40,6 +42,39 @@ class CandlesView(APIView):
         head = selectors.head_time(query.series_id)
         after_read.candles_read(query.series_id, head)
         return _answer(query.series_id, candles, head)
+
+
+class HealthQuery(Input):
+    """A series, and a time if it is not now."""
+
+    series_id: SeriesText
+    now_time: Time | None = None
+
+
+class HealthView(APIView):
+    """`GET /api/market/health`, the lamp of a series (`protocol.md` 3.8)."""
+
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    def get(self, request: Request) -> Response:
+        """Answer with the lamp; both gates closed, there is no such route."""
+        if not (
+            settings.TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2 or settings.TRADE_CANVAS_ENABLE_DEBUG_API
+        ):
+            raise NotFoundError
+        query = read_query(HealthQuery, request)
+        series = SeriesId.parse(query.series_id)
+        with database.reading():
+            head, filling = selectors.head_time(str(series)), filling_read(str(series))
+        lamp = kline_health(
+            seconds=series.seconds,
+            now=int(self.clock()) if query.now_time is None else query.now_time,
+            head=head,
+            filling=filling,
+            grace=settings.TRADE_CANVAS_KLINE_HEALTH_GRACE_S,
+            recent_seconds=settings.TRADE_CANVAS_KLINE_HEALTH_BACKFILL_RECENT_SECONDS,
+        )
+        return Response({"series_id": query.series_id} | lamp)
 
 
 class WhitelistView(APIView):

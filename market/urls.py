@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from market.api import CandlesView, WhitelistView
+from market.api import CandlesView, HealthView, WhitelistView
 
 urlpatterns = [
     path("api/market/candles", CandlesView.as_view()),
+    path("api/market/health", HealthView.as_view()),
     path("api/market/whitelist", WhitelistView.as_view()),
 ]
