@@ -1,4 +1,7 @@
-"""The lamp of a series: do its candles reach up to now? Imports no framework (`protocol.md` 3.8)."""
+"""The lamp of a series says whether its candles reach up to now (`protocol.md` 3.8).
+
+Imports no framework.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

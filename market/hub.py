@@ -8,19 +8,22 @@ got, in one query; so the layer may lose anything, or be away.
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from market import groups, selectors
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
+from market.watching import Watching
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Hub:
         self.loop = loop
         self.clock: Callable[[], float] = time.time
         self.sockets: set[Closable] = set()
+        self.watching = Watching()
         self.is_closed = False
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="socket-reads")
@@ -78,11 +82,18 @@ class Hub:
     def start(self) -> None:
         """Begin to listen and to sweep."""
         groups.use_loop(self.loop)
-        work = (self._listen(), self._sweep_for_ever(), self._rejoin_for_ever())
+        work = (
+            self._listen(),
+            self._sweep_for_ever(),
+            self._rejoin_for_ever(),
+            self.watching.run(),
+        )
         self._tasks = [self.loop.create_task(each) for each in work]
 
     async def close(self) -> None:
         """Close every socket and stop."""
+        if self.is_closed:
+            return
         self.is_closed = True
         self._hears = False
         groups.use_loop(None)
@@ -93,7 +104,8 @@ class Hub:
         if late:
             logger.warning("sockets not closed in time, %s left", len(self.sockets))
             await _end(gone)
-        self._readers.shutdown(wait=False)
+        await self.watching.close()
+        self._end_reads()
 
     async def join(self, subscription: Subscription) -> None:
         """Let a subscription hear what comes from now on."""
@@ -157,6 +169,19 @@ class Hub:
         return await self.loop.run_in_executor(
             self._readers, lambda: _with_own_connection(read, *args, **kwargs)
         )
+
+    def _end_reads(self) -> None:
+        """Let each reader close its connections, once it has done what it is at, and end."""
+        everyone = threading.Barrier(READERS)
+
+        def close_own() -> None:
+            with suppress(threading.BrokenBarrierError):  # one is still reading
+                everyone.wait(CLOSE_PATIENCE)
+            connections.close_all()
+
+        for _ in range(READERS):
+            self._readers.submit(close_own)
+        self._readers.shutdown(wait=False)
 
     async def _sweep_for_ever(self) -> None:
         while True:

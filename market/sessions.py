@@ -5,8 +5,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
+from django.conf import settings
 from django.db import DatabaseError
 
+from market import messages
 from market.hub import Hub, HubClosedError
 from market.messages import BadRequestError, Subscribe
 from market.subscriptions import News, Subscription
@@ -32,17 +34,25 @@ class Session:
         self._send = send
         self._close = close
         self._subscriptions: dict[str, Subscription] = {}
+        self._taken: set[str] = set()
         self._ready: deque[Subscription] = deque()
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
 
     async def subscribe(self, wish: Subscribe) -> None:
-        """Join the listeners first, then send what is stored: so nothing falls in between."""
-        async with self._busy:
-            series_id = str(wish.series)
-            before = self._subscriptions.get(series_id)
-            if before is None and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+        """Join the listeners first, then send what is stored: so nothing falls in between.
+
+        Where no more series can be followed, the socket hears just that.
+        """
+        series_id = str(wish.series)
+        if series_id not in self._subscriptions:
+            if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
                 raise BadRequestError("too many subscriptions")
+            if not await self._take(series_id):
+                await self._send(messages.capacity(series_id))
+                return
+        async with self._busy:
+            before = self._subscriptions.get(series_id)
             subscription = Subscription(wish, self._hub.clock(), self._wake)
             self._subscriptions[series_id] = subscription
             await self._hub.join(subscription)
@@ -55,14 +65,31 @@ class Session:
         async with self._busy:
             subscription = self._subscriptions.pop(series_id, None)
             if subscription is not None:
+                self._release(series_id)
                 await self._hub.leave(subscription)
 
     async def leave(self) -> None:
         """Forget every series: the socket is gone."""
         self._hub.sockets.discard(self)
+        for series_id in list(self._taken):
+            self._release(series_id)
         subscriptions, self._subscriptions = self._subscriptions, {}
         for subscription in subscriptions.values():
             await self._hub.leave(subscription)
+
+    async def _take(self, series_id: str) -> bool:
+        """Count the socket among those who want a series, if that is what makes it followed."""
+        if not settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST:
+            return True
+        granted = await self._hub.watching.take(series_id)
+        if granted:
+            self._taken.add(series_id)
+        return granted
+
+    def _release(self, series_id: str) -> None:
+        if series_id in self._taken:
+            self._taken.discard(series_id)
+            self._hub.watching.release(series_id)
 
     async def run(self) -> None:
         """Send news as they come, until the socket fails or the task is cancelled."""
