@@ -19,7 +19,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from market import groups, selectors
+from market import groups, metrics, selectors
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
@@ -107,10 +107,15 @@ class Hub:
         await self.watching.close()
         self._end_reads()
 
+    def has_room(self) -> bool:
+        """Say whether one more socket is served."""
+        return not self.is_closed and len(self.sockets) < MOST_SOCKETS
+
     async def join(self, subscription: Subscription) -> None:
         """Let a subscription hear what comes from now on."""
         series_id = subscription.series_id
         self._subscriptions.setdefault(series_id, set()).add(subscription)
+        self._count_subscriptions()
         await self._settle(series_id)
 
     async def leave(self, subscription: Subscription) -> None:
@@ -118,9 +123,15 @@ class Hub:
         series_id = subscription.series_id
         others = self._subscriptions.get(series_id, set())
         others.discard(subscription)
+        self._count_subscriptions()
         if not others:
             self._subscriptions.pop(series_id, None)
             await self._settle(series_id)
+
+    def _count_subscriptions(self) -> None:
+        if settings.TRADE_CANVAS_ENABLE_RUNTIME_METRICS:
+            active = sum(map(len, self._subscriptions.values()))
+            metrics.gauge("market_ws_active_subscriptions", active)
 
     async def head(self, series_id: str) -> AnnouncedHead:
         """Return up to where a series may be shown now."""

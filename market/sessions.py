@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from django.conf import settings
 from django.db import DatabaseError
 
-from market import messages
+from market import messages, metrics
 from market.hub import Hub, HubClosedError
 from market.messages import BadRequestError, Subscribe
 from market.subscriptions import News, Subscription
@@ -49,8 +49,15 @@ class Session:
             if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
                 raise BadRequestError("too many subscriptions")
             if not await self._take(series_id):
+                metrics.count("market_ws_subscribe_total", result="capacity")
                 await self._send(messages.capacity(series_id))
                 return
+        with metrics.timed("market_ws_subscribe_duration_ms"):
+            await self._join(wish)
+        metrics.count("market_ws_subscribe_total", result="ok")
+
+    async def _join(self, wish: Subscribe) -> None:
+        series_id = str(wish.series)
         async with self._busy:
             before = self._subscriptions.get(series_id)
             subscription = Subscription(wish, self._hub.clock(), self._wake)
@@ -62,15 +69,22 @@ class Session:
 
     async def unsubscribe(self, series_id: str) -> None:
         """Forget a series; what is being sent of it goes out first."""
-        async with self._busy:
-            subscription = self._subscriptions.pop(series_id, None)
-            if subscription is not None:
-                self._release(series_id)
-                await self._hub.leave(subscription)
+        with metrics.timed("market_ws_unsubscribe_duration_ms"):
+            async with self._busy:
+                subscription = self._subscriptions.pop(series_id, None)
+                if subscription is not None:
+                    self._release(series_id)
+                    await self._hub.leave(subscription)
+        metrics.count(
+            "market_ws_unsubscribe_total", result="noop" if subscription is None else "ok"
+        )
 
     async def leave(self) -> None:
         """Forget every series: the socket is gone."""
         self._hub.sockets.discard(self)
+        metrics.count("market_ws_disconnect_cleanup_total")
+        metrics.gauge("market_ws_disconnect_cleanup_series_count", len(self._subscriptions))
+        metrics.count("market_ws_disconnect_unsubscribe_total", len(self._taken))
         for series_id in list(self._taken):
             self._release(series_id)
         subscriptions, self._subscriptions = self._subscriptions, {}
@@ -143,7 +157,11 @@ class Session:
         run = await self._hub.page(subscription, target) if target is not None else None
         subscription.caught_up = True
         if run is not None:
-            await self._send_all(subscription.catch_up(run))
+            frames = list(subscription.catch_up(run))
+            metrics.count("market_ws_catchup_candles_total", len(run.candles))
+            metrics.gauge("market_ws_last_catchup_count", len(run.candles))
+            metrics.gauge("market_ws_last_payload_count", len(frames))
+            await self._send_all(frames)
             await self._tell(subscription, News(head))
 
     async def _tell(self, subscription: Subscription, news: News) -> None:
@@ -160,3 +178,4 @@ class Session:
     async def _send_all(self, frames: Iterable[str]) -> None:
         for frame in frames:
             await self._send(frame)
+            metrics.count("market_ws_payloads_total")

@@ -1,7 +1,6 @@
 """Demand: who wants which series, for how long, and who gets the last place."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -144,7 +143,7 @@ def test_without_a_limit_nothing_is_refused() -> None:
 
 
 @pytest.fixture
-def followed(settings: Settings, tmp_path: Path) -> Iterator[None]:
+def followed(settings: Settings, tmp_path: Path) -> None:
     """Let the first test series be followed for ever."""
     settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST = True
     settings.TRADE_CANVAS_WHITELIST_PATH = tmp_path / "whitelist.json"
