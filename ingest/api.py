@@ -1,4 +1,4 @@
-"""Routes that take closed candles in."""
+"""Routes that take closed candles in, and one that shows what the feeds do."""
 
 from typing import Annotated
 
@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ingest import pipeline
-from market.access import MayWrite
+from ingest.debug import ingest_state
+from ingest.taking import candles_take
+from market.access import DebugGate, MayWrite
 from market.candles import Candles
 from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body
 from market.series import SeriesId
@@ -37,7 +38,14 @@ def candle_closed(request: Request) -> Response:
     """Take one closed candle; after the answer every read sees it (`protocol.md` 3.2)."""
     body = read_body(CandleClosed, request)
     series = SeriesId.parse(body.series_id)
-    pipeline.run_sync({str(series): Candles.from_rows([body.candle.candle()])})
+    candle = body.candle.candle()
+    candles_take(
+        "candle_closed",
+        "closed",
+        str(series),
+        Candles.from_rows([candle]),
+        candle_time=candle.candle_time,
+    )
     return Response(
         {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
     )
@@ -56,13 +64,25 @@ class CandlesClosedBatchView(APIView):
         body = read_body(CandlesClosedBatch, request)
         series = SeriesId.parse(body.series_id)
         candles = Candles.from_rows([item.candle() for item in body.candles])
-        pipeline.run_sync({str(series): candles}, publish=body.publish_ws)
-        return Response(
-            {
-                "ok": True,
-                "series_id": body.series_id,
-                "count": len(body.candles),
-                "first_candle_time": int(candles.time.min()),
-                "last_candle_time": int(candles.time.max()),
-            }
+        told = {
+            "count": len(body.candles),
+            "first_candle_time": int(candles.time.min()),
+            "last_candle_time": int(candles.time.max()),
+        }
+        candles_take(
+            "candles_closed_batch",
+            "closed_batch",
+            str(series),
+            candles,
+            publish=body.publish_ws,
+            publish_ws=body.publish_ws,
+            **told,
         )
+        return Response({"ok": True, "series_id": body.series_id} | told)
+
+
+@api_view(["GET"])
+@permission_classes([DebugGate, MayWrite])
+def ingest_state_view(request: Request) -> Response:
+    """Return what the feeds do (`protocol.md` 3.9)."""
+    return Response(ingest_state())

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from django.db import OperationalError
 
 from ledger.sync import STARTUP_WAIT, LedgerSyncService
 from market import selectors
 from market.closing import expected_closed_time
+from market.debug_events import emit
 from market.series import BadSeriesIdError, SeriesId
 
 logger = logging.getLogger(__name__)
@@ -87,18 +88,34 @@ def run_startup_kline_sync(  # noqa: PLR0913 (what to fill, how far, by whom, wh
     sync = ledger_sync or LedgerSyncService(STARTUP_WAIT)
     for series_id in sorted({name.strip() for name in series_ids} - {""}):
         done = _sync(series_id, backfill, target_candles, now, sync)
-        logger.log(
-            logging.ERROR if done.error else logging.INFO,
-            "write.startup.kline_sync.series_done %s lagging=%s error=%s",
-            series_id, done.lagging, done.error,
-        )  # fmt: skip
+        _tell_series(done)
         result.series_results.append(done)
     result.duration_ms = (time.perf_counter() - began) * 1000
-    logger.info(
-        "write.startup.kline_sync.done synced=%s lagging=%s errors=%s",
-        result.series_synced, result.series_lagging, result.series_errors,
-    )  # fmt: skip
+    _tell(result)
     return result
+
+
+def _tell_series(done: SeriesResult) -> None:
+    data = asdict(done) | {"lagging": done.lagging, "error": done.error or None}
+    emit(
+        "write.startup.kline_sync.series_done",
+        "write",
+        done.series_id,
+        "error" if done.error else "info",
+        data=data,
+    )
+
+
+def _tell(result: StartupSync) -> None:
+    data = {
+        "target_candles": result.target_candles,
+        "series_total": result.series_total,
+        "series_synced": result.series_synced,
+        "series_lagging": result.series_lagging,
+        "series_errors": result.series_errors,
+        "duration_ms": result.duration_ms,
+    }
+    emit("write.startup.kline_sync.done", "write", data=data)
 
 
 def _sync(

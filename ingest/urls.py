@@ -1,4 +1,4 @@
-"""Paths that take candles in."""
+"""Paths that take candles in, and the one that shows the feeds."""
 
 from django.urls import path
 
@@ -6,5 +6,6 @@ from ingest import api
 
 urlpatterns = [
     path("api/market/ingest/candle_closed", api.candle_closed),
+    path("api/market/debug/ingest_state", api.ingest_state_view),
     path("api/dev/market/ingest/candles_closed_batch", api.CandlesClosedBatchView.as_view()),
 ]

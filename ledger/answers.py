@@ -6,8 +6,9 @@ alters rows by hand; a key that names all of these finds the right answer or non
 
 import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition
+from typing import Any
 
 import orjson
 from cachetools import LRUCache, cached
@@ -23,16 +24,40 @@ class Answer:
 
     body: bytes
     etag: str
+    about: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What a debug event says of it."""
 
 
 def answer(content: Json) -> Answer:
     """Return the answer with this content."""
     body = orjson.dumps(content)
-    return Answer(body, f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
+    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    return Answer(body, etag, _about(content))
+
+
+def _about(content: Json) -> dict[str, Any]:
+    """Return the times and counts of a frame, a poll or a delta."""
+    if "time" in content:
+        return dict(content["time"])
+    if "records" in content:
+        last = content["records"][-1] if content["records"] else None
+        return {
+            "next_id": content["next_cursor"]["id"],
+            "to_candle_time": last and last["to_candle_time"],
+            "has_record": last is not None,
+        }
+    if "instruction_catalog_patch" in content:
+        return {
+            "next_version_id": content["next_cursor"]["version_id"],
+            "to_time": content["to_candle_time"],
+            "patch_len": len(content["instruction_catalog_patch"]),
+            "active_len": len(content["active_ids"]),
+        }
+    return {}
 
 
 def _size(kept: Answer) -> int:
-    return len(kept.body) + 500  # the rest of the entry
+    return len(kept.body) + 1000  # the rest of the entry
 
 
 @dataclass(frozen=True, slots=True)

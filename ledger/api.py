@@ -12,7 +12,8 @@ from rest_framework.decorators import api_view, permission_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ledger import frames
+from ledger import frames, telling
+from ledger.alignment import OutOfSyncError
 from ledger.answers import Answer
 from ledger.diff import diff
 from ledger.digest import digest
@@ -110,52 +111,53 @@ def factor_health_view(request: Request) -> Response:
 def draw_delta(request: Request) -> HttpResponseBase:
     """Return what is drawn, beyond a cursor (`protocol.md` 5.1)."""
     query = read_query(DeltaQuery, request)
-    return answered(
-        request,
-        frames.delta(
+    try:
+        drawn = frames.delta(
             series_id=query.series_id,
             cursor=query.cursor_version_id,
             window_candles=query.window_candles,
             at_time=query.at_time,
-        ),
-    )
+        )
+    except OutOfSyncError as error:
+        telling.overlay_refused(query.series_id, query.at_time, error)
+        raise
+    telling.delta_told(query.series_id, query.cursor_version_id, query.at_time, drawn)
+    return answered(request, drawn)
 
 
 @api_view(["GET"])
 def frame_live(request: Request) -> HttpResponseBase:
     """Return the newest consistent frame (`protocol.md` 6.1)."""
     query = read_query(WindowQuery, request)
-    return answered(
-        request, frames.live(series_id=query.series_id, window_candles=query.window_candles)
-    )
+    frame = frames.live(series_id=query.series_id, window_candles=query.window_candles)
+    telling.frame_told("read.http.world_frame_live", query.series_id, frame)
+    return answered(request, frame)
 
 
 @api_view(["GET"])
 def frame_at_time(request: Request) -> HttpResponseBase:
     """Return the frame at a time (`protocol.md` 6.2)."""
     query = read_query(AtTimeQuery, request)
-    return answered(
-        request,
-        frames.at_time(
-            series_id=query.series_id,
-            at_time=query.at_time,
-            window_candles=query.window_candles,
-        ),
+    frame = frames.at_time(
+        series_id=query.series_id,
+        at_time=query.at_time,
+        window_candles=query.window_candles,
     )
+    telling.frame_told("read.http.world_frame_at_time", query.series_id, frame)
+    return answered(request, frame)
 
 
 @api_view(["GET"])
 def delta_poll(request: Request) -> HttpResponseBase:
     """Return a record of what is drawn now, if it is new to the client (`protocol.md` 6.3)."""
     query = read_query(PollQuery, request)
-    return answered(
-        request,
-        frames.poll(
-            series_id=query.series_id,
-            after_id=query.after_id,
-            window_candles=query.window_candles,
-        ),
+    polled = frames.poll(
+        series_id=query.series_id,
+        after_id=query.after_id,
+        window_candles=query.window_candles,
     )
+    telling.poll_told(query.series_id, query.after_id, polled)
+    return answered(request, polled)
 
 
 @api_view(["GET"])

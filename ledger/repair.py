@@ -8,6 +8,7 @@ from django.db import DatabaseError, OperationalError
 from ledger.advance import OVERLAY_STEP, IngestPipelineError, overlay_redraw
 from ledger.alignment import Heads
 from ledger.sync import PREPARE_WAIT, LedgerSyncService
+from market.debug_events import emit
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +62,15 @@ class ReadRepairService:
             raise OverlayRepairError(str(error)) from error
         heads = self._require(series_id, point.aligned_time)
         steps = [*done.step_names, RESET_STEP, OVERLAY_STEP]
-        logger.info(
-            "read.http.overlay_repair %s requested_time=%s aligned_time=%s steps=%s",
-            series_id, point.requested_time, point.aligned_time, steps,
-        )  # fmt: skip
+        about = {
+            "requested_time": point.requested_time,
+            "aligned_time": point.aligned_time,
+            "steps": steps,
+            "factor_head_time": heads.factor,
+            "overlay_head_time": heads.overlay,
+        }
+        logger.info("overlay.repaired %s up to %s", series_id, heads.overlay)
+        emit("read.http.overlay_repair", "read", series_id, data=about)
         return Repaired(point.requested_time, point.aligned_time, heads, steps)
 
     def _require(self, series_id: str, aligned_time: int) -> Heads:

@@ -7,6 +7,7 @@ from django.db import OperationalError
 
 from ledger.alignment import Heads
 from ledger.sync import PREPARE_WAIT, LedgerSyncService, Refreshed
+from market.debug_events import emit
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,15 @@ class ReplayPrepareService:
             "replay_prepare.ledger_out_of_sync.factor",
             "replay_prepare.ledger_out_of_sync.overlay",
         )
-        logger.info(
-            "read.http.replay_prepare %s requested_time=%s aligned_time=%s computed=%s",
-            series_id, point.requested_time, point.aligned_time, done.refreshed,
-        )  # fmt: skip
+        about = {
+            "requested_time": point.requested_time,
+            "aligned_time": point.aligned_time,
+            "window_candles": window,
+            "factor_head_time": heads.factor,
+            "overlay_head_time": heads.overlay,
+            "computed": done.refreshed,
+        }
+        emit("read.http.replay_prepare", "read", series_id, data=about)
         return Prepared(
             point.requested_time, point.aligned_time, window, heads, computed=done.refreshed
         )

@@ -1,6 +1,5 @@
 """Warm-up: after a read of candles, bring the ledger of their series up to them."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +10,10 @@ from django.db import DatabaseError
 
 from ledger.advance import IngestPipelineError
 from ledger.sync import WARMUP_WAIT, LedgerSyncService
-
-logger = logging.getLogger(__name__)
+from market.debug_events import Level, emit
 
 COOLDOWN = 2.0
+EVENT = "read.http.market_candles_ledger_warmup"
 
 
 @dataclass(slots=True)
@@ -51,17 +50,29 @@ class MarketLedgerWarmupService:
         if not self._acquire(series_id, store_head_time):
             return False
         try:
-            done = self._sync.refresh_if_needed(series_id, store_head_time)
-        except (IngestPipelineError, DatabaseError) as error:
-            logger.warning("read.http.market_candles_ledger_warmup %s error=%s", series_id, error)
-        else:
-            logger.info(
-                "read.http.market_candles_ledger_warmup %s target_time=%s steps=%s",
-                series_id, store_head_time, done.step_names,
-            )  # fmt: skip
+            self._warm(series_id, store_head_time)
         finally:
             self._release(series_id)
         return True
+
+    def _warm(self, series_id: str, target: int) -> None:
+        """Refresh, and tell what came of it."""
+        factor, overlay = self._sync.head_snapshot(series_id)
+        about: dict[str, object] = {
+            "target_time": target,
+            "factor_head_before": factor,
+            "overlay_head_before": overlay,
+        }
+        level: Level = "info"
+        try:
+            done = self._sync.refresh_if_needed(series_id, target)
+            factor, overlay = done.factor_head_time, done.overlay_head_time
+            about["steps"] = done.step_names
+        except (IngestPipelineError, DatabaseError) as error:
+            level = "warn"
+            about |= {"steps": [], "error": str(error)}
+        about |= {"factor_head_after": factor, "overlay_head_after": overlay}
+        emit(EVENT, "read", series_id, level, data=about)
 
     def _acquire(self, series_id: str, target: int) -> bool:
         with self._lock:

@@ -6,15 +6,22 @@ a page elsewhere cannot write to a server on this machine.
 
 import ipaddress
 from collections.abc import Sequence
+from importlib import import_module
+from io import BytesIO
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
 from django.http.request import HttpHeaders, HttpRequest, split_domain_port
 from django.http.response import HttpResponse
 from django.utils.http import parse_header_parameters
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from market.http import NotFoundError
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 FORWARDING_HEADERS = frozenset(
@@ -47,6 +54,16 @@ class SessionUser(BaseAuthentication):
         return None if user is None else (user, None)
 
 
+class DebugGate(BasePermission):
+    """Lets a request pass while the debug API is on; else there is no such route."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        """Say so, or raise."""
+        if not settings.TRADE_CANVAS_ENABLE_DEBUG_API:
+            raise NotFoundError
+        return True
+
+
 class MayWrite(BasePermission):
     """Lets a write pass, or raises what is missing. Debug routes use it too."""
 
@@ -76,7 +93,21 @@ def origin_allowed(origin: str | None, host: str, others: Sequence[str]) -> bool
     return scheme in {"http", "https"} and place == host.lower()
 
 
-def from_this_machine(request: Request) -> bool:
+def socket_may_write(scope: dict[str, Any]) -> bool:
+    """Say whether who opens a socket might also write; looks the session up in the database."""
+    request = ASGIRequest({**scope, "type": "http", "method": "GET"}, BytesIO())
+    try:
+        if from_this_machine(request):
+            return True
+    except DisallowedHost:
+        return False
+    sessions = import_module(settings.SESSION_ENGINE)
+    request.session = sessions.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    user = get_user(request)
+    return user.is_active and user.is_staff
+
+
+def from_this_machine(request: Request | ASGIRequest) -> bool:
     """Say whether the request comes straight from this machine to a server bound to it alone."""
     if getattr(request, "scope", {}).get("tradecanvas.loopback") is not True:
         return False

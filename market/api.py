@@ -1,4 +1,4 @@
-"""GET /api/market/*: stored candles and the whitelist."""
+"""GET /api/market/*: stored candles, the lamp of a series and the whitelist."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from market import after_read, database, selectors
+from market import after_read, database, metrics, selectors
+from market.access import DebugGate, MayWrite
 from market.candles import Candles
-from market.http import Input, SeriesText, Time, read_query
+from market.debug_events import emit, wanted
+from market.filling import filling_read
+from market.health import kline_health
+from market.http import Input, NotFoundError, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
+from market.series_health import series_health
 from market.whitelist import whitelist_read
 
 
@@ -36,11 +41,100 @@ class CandlesView(APIView):
             series = SeriesId.parse(query.series_id)
         except BadSeriesIdError:
             return _answer(query.series_id, Candles.from_rows([]), None)
-        with database.reading():
+        with database.reading(), metrics.timed("market_query_candles_duration_ms"):
             candles = selectors.candles_closed(series, query.since, query.limit, self.clock())
             head = selectors.head_time(query.series_id)
+        self._tell(query, candles, head)
         after_read.candles_read(query.series_id, head)
         return _answer(query.series_id, candles, head)
+
+    def _tell(self, query: CandlesQuery, candles: Candles, head: int | None) -> None:
+        """Tell those who watch this process what was read."""
+        metrics.count("market_query_candles_requests_total")
+        metrics.gauge("market_query_candles_result_count", len(candles))
+        if head is not None:
+            metrics.gauge("market_query_head_time", head)
+            metrics.gauge("market_query_head_lag_seconds", max(0.0, self.clock() - head))
+        if len(candles) and wanted():
+            about = {
+                "since": query.since,
+                "limit": query.limit,
+                "count": len(candles),
+                "last_time": int(candles.time[-1]),
+                "server_head_time": head,
+            }
+            emit("read.http.market_candles", "read", query.series_id, data=about)
+
+
+class HealthQuery(Input):
+    """A series, and a time if it is not now."""
+
+    series_id: SeriesText
+    now_time: Time | None = None
+
+
+class HealthView(APIView):
+    """`GET /api/market/health`, the lamp of a series (`protocol.md` 3.8)."""
+
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    def get(self, request: Request) -> Response:
+        """Answer with the lamp; both gates closed, there is no such route."""
+        if not (
+            settings.TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2 or settings.TRADE_CANVAS_ENABLE_DEBUG_API
+        ):
+            raise NotFoundError
+        query = read_query(HealthQuery, request)
+        series = SeriesId.parse(query.series_id)
+        with database.reading():
+            head, filling = selectors.head_time(str(series)), filling_read(str(series))
+        lamp = kline_health(
+            seconds=series.seconds,
+            now=int(self.clock()) if query.now_time is None else query.now_time,
+            head=head,
+            filling=filling,
+            grace=settings.TRADE_CANVAS_KLINE_HEALTH_GRACE_S,
+            recent_seconds=settings.TRADE_CANVAS_KLINE_HEALTH_BACKFILL_RECENT_SECONDS,
+        )
+        return Response({"series_id": query.series_id} | lamp)
+
+
+class SeriesHealthQuery(Input):
+    """A series, and how much to tell of it."""
+
+    series_id: SeriesText
+    max_recent_gaps: int = Field(default=5, ge=1, le=50)
+    recent_base_buckets: int = Field(default=8, ge=1, le=48)
+
+
+class SeriesHealthView(APIView):
+    """`GET /api/market/debug/series_health` (`protocol.md` 3.10)."""
+
+    permission_classes = (DebugGate, MayWrite)
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    def get(self, request: Request) -> Response:
+        """Answer with how whole the stored candles are."""
+        query = read_query(SeriesHealthQuery, request)
+        health = series_health(
+            SeriesId.parse(query.series_id),
+            int(self.clock()),
+            most_gaps=query.max_recent_gaps,
+            most_buckets=query.recent_base_buckets,
+        )
+        return Response(health)
+
+
+class MetricsView(APIView):
+    """`GET /api/market/debug/metrics` (`protocol.md` 3.11)."""
+
+    permission_classes = (DebugGate, MayWrite)
+
+    def get(self, request: Request) -> Response:
+        """Answer with what this process counted; where it does not count, no such route."""
+        if not settings.TRADE_CANVAS_ENABLE_RUNTIME_METRICS:
+            raise NotFoundError
+        return Response(metrics.KEPT.shown())
 
 
 class WhitelistView(APIView):

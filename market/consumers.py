@@ -1,14 +1,22 @@
-"""/ws/market: the shell around a session."""
+"""/ws/market and /ws/debug: the shells around their sessions."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
 from market import hub, messages
+from market.access import socket_may_write
+from market.debug import DebugSession
 from market.messages import BadRequestError, Unsubscribe
 from market.sessions import Session
+
+logger = logging.getLogger(__name__)
 
 LONGEST_MESSAGE = 64 * 1024
 
@@ -37,7 +45,7 @@ class MarketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
     async def connect(self) -> None:
         """Accept, unless this process is closing or full."""
         here = hub.current()
-        if here.is_closed or len(here.sockets) >= hub.MOST_SOCKETS:
+        if not here.has_room():
             await self._refuse()
             return
         self.session = Session(here, self.send, self.close)
@@ -78,3 +86,58 @@ class MarketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
             self.deliveries.cancel()
         if self.session is not None:
             await self.session.leave()
+
+
+class DebugConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # as above
+    """One socket that hears debug events (`protocol.md` 10)."""
+
+    channel_layer_alias = ""
+
+    session: DebugSession | None = None
+    deliveries: asyncio.Task[None] | None = None
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Serve the socket; however it ends, nothing of it stays behind."""
+        here = hub.current()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            here.sockets.discard(self)
+            if self.deliveries is not None:
+                self.deliveries.cancel()
+
+    async def connect(self) -> None:
+        """Accept who may write, while the gate is open and the process is not closing or full."""
+        here = hub.current()
+        is_open = settings.TRADE_CANVAS_ENABLE_DEBUG_API and here.has_room()
+        if not (is_open and await database_sync_to_async(socket_may_write)(self.scope)):
+            await self.close()
+            return
+        self.session = DebugSession(self.send)
+        here.sockets.add(self)
+        await self.accept()
+        self.deliveries = asyncio.create_task(self._deliver(self.session))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send the snapshot again to who subscribes; all else is ignored."""
+        if self.session is not None and _subscribes(text_data or ""):
+            await self.session.snapshot()
+
+    async def _deliver(self, session: DebugSession) -> None:
+        try:
+            await session.run()
+        except OSError as error:
+            logger.info("socket lost, %s", error)
+
+
+def _subscribes(text: str) -> bool:
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(frame, dict) and frame.get("type") == "subscribe"

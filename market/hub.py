@@ -19,10 +19,11 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from market import first_window, groups, selectors
+from market import first_window, groups, metrics, selectors
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
+from market.watching import Watching
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Hub:
         self.loop = loop
         self.clock: Callable[[], float] = time.time
         self.sockets: set[Closable] = set()
+        self.watching = Watching()
         self.is_closed = False
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="socket-reads")
@@ -80,11 +82,18 @@ class Hub:
     def start(self) -> None:
         """Begin to listen and to sweep."""
         groups.use_loop(self.loop)
-        work = (self._listen(), self._sweep_for_ever(), self._rejoin_for_ever())
+        work = (
+            self._listen(),
+            self._sweep_for_ever(),
+            self._rejoin_for_ever(),
+            self.watching.run(),
+        )
         self._tasks = [self.loop.create_task(each) for each in work]
 
     async def close(self) -> None:
         """Close every socket and stop."""
+        if self.is_closed:
+            return
         self.is_closed = True
         self._hears = False
         groups.use_loop(None)
@@ -95,7 +104,12 @@ class Hub:
         if late:
             logger.warning("sockets not closed in time, %s left", len(self.sockets))
             await _end(gone)
+        await self.watching.close()
         self._end_reads()
+
+    def has_room(self) -> bool:
+        """Say whether one more socket is served."""
+        return not self.is_closed and len(self.sockets) < MOST_SOCKETS
 
     async def prepare(self, series_id: str) -> None:
         """Let a derived series without candles be filled from its base, before it is joined."""
@@ -111,6 +125,7 @@ class Hub:
         """Let a subscription hear what comes from now on."""
         series_id = subscription.series_id
         self._subscriptions.setdefault(series_id, set()).add(subscription)
+        self._count_subscriptions()
         await self._settle(series_id)
 
     async def leave(self, subscription: Subscription) -> None:
@@ -118,9 +133,15 @@ class Hub:
         series_id = subscription.series_id
         others = self._subscriptions.get(series_id, set())
         others.discard(subscription)
+        self._count_subscriptions()
         if not others:
             self._subscriptions.pop(series_id, None)
             await self._settle(series_id)
+
+    def _count_subscriptions(self) -> None:
+        if settings.TRADE_CANVAS_ENABLE_RUNTIME_METRICS:
+            active = sum(map(len, self._subscriptions.values()))
+            metrics.gauge("market_ws_active_subscriptions", active)
 
     async def head(self, series_id: str) -> AnnouncedHead:
         """Return up to where a series may be shown now."""

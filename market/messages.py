@@ -88,6 +88,12 @@ def error(code: str, message: str) -> str:
     return orjson.dumps({"type": "error", "code": code, "message": message}).decode()
 
 
+def capacity(series_id: str) -> str:
+    """Return the frame that says that no more series can be followed."""
+    about = {"type": "error", "code": "capacity", "message": "ondemand_ingest_capacity"}
+    return orjson.dumps(about | {"series_id": series_id}).decode()
+
+
 def _frame(kind: str, series_id: str, **rest: object) -> str:
     return orjson.dumps({"type": kind, "series_id": series_id} | rest).decode()
 

@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from market.consumers import MarketConsumer
+from market.consumers import DebugConsumer, MarketConsumer
 
-websocket_urlpatterns = [path("ws/market", MarketConsumer.as_asgi())]
+websocket_urlpatterns = [
+    path("ws/market", MarketConsumer.as_asgi()),
+    path("ws/debug", DebugConsumer.as_asgi()),
+]

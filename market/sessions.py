@@ -5,8 +5,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
+from django.conf import settings
 from django.db import DatabaseError
 
+from market import messages, metrics
 from market.hub import Hub, HubClosedError
 from market.messages import BadRequestError, Subscribe
 from market.subscriptions import News, Subscription
@@ -32,18 +34,33 @@ class Session:
         self._send = send
         self._close = close
         self._subscriptions: dict[str, Subscription] = {}
+        self._taken: set[str] = set()
         self._ready: deque[Subscription] = deque()
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
 
     async def subscribe(self, wish: Subscribe) -> None:
-        """Join the listeners first, then send what is stored: so nothing falls in between."""
-        await self._prepare(str(wish.series))
+        """Join the listeners first, then send what is stored: so nothing falls in between.
+
+        Where no more series can be followed, the socket hears just that.
+        """
+        series_id = str(wish.series)
+        is_new = series_id not in self._subscriptions
+        if is_new and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+            raise BadRequestError("too many subscriptions")
+        await self._prepare(series_id)
+        if is_new and not await self._take(series_id):
+            metrics.count("market_ws_subscribe_total", result="capacity")
+            await self._send(messages.capacity(series_id))
+            return
+        with metrics.timed("market_ws_subscribe_duration_ms"):
+            await self._join(wish)
+        metrics.count("market_ws_subscribe_total", result="ok")
+
+    async def _join(self, wish: Subscribe) -> None:
+        series_id = str(wish.series)
         async with self._busy:
-            series_id = str(wish.series)
             before = self._subscriptions.get(series_id)
-            if before is None and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
-                raise BadRequestError("too many subscriptions")
             subscription = Subscription(wish, self._hub.clock(), self._wake)
             self._subscriptions[series_id] = subscription
             await self._hub.join(subscription)
@@ -53,17 +70,41 @@ class Session:
 
     async def unsubscribe(self, series_id: str) -> None:
         """Forget a series; what is being sent of it goes out first."""
-        async with self._busy:
-            subscription = self._subscriptions.pop(series_id, None)
-            if subscription is not None:
-                await self._hub.leave(subscription)
+        with metrics.timed("market_ws_unsubscribe_duration_ms"):
+            async with self._busy:
+                subscription = self._subscriptions.pop(series_id, None)
+                if subscription is not None:
+                    self._release(series_id)
+                    await self._hub.leave(subscription)
+        metrics.count(
+            "market_ws_unsubscribe_total", result="noop" if subscription is None else "ok"
+        )
 
     async def leave(self) -> None:
         """Forget every series: the socket is gone."""
         self._hub.sockets.discard(self)
+        metrics.count("market_ws_disconnect_cleanup_total")
+        metrics.gauge("market_ws_disconnect_cleanup_series_count", len(self._subscriptions))
+        metrics.count("market_ws_disconnect_unsubscribe_total", len(self._taken))
+        for series_id in list(self._taken):
+            self._release(series_id)
         subscriptions, self._subscriptions = self._subscriptions, {}
         for subscription in subscriptions.values():
             await self._hub.leave(subscription)
+
+    async def _take(self, series_id: str) -> bool:
+        """Count the socket among those who want a series, if that is what makes it followed."""
+        if not settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST:
+            return True
+        granted = await self._hub.watching.take(series_id)
+        if granted:
+            self._taken.add(series_id)
+        return granted
+
+    def _release(self, series_id: str) -> None:
+        if series_id in self._taken:
+            self._taken.discard(series_id)
+            self._hub.watching.release(series_id)
 
     async def run(self) -> None:
         """Send news as they come, until the socket fails or the task is cancelled."""
@@ -124,7 +165,11 @@ class Session:
         run = await self._hub.page(subscription, target) if target is not None else None
         subscription.caught_up = True
         if run is not None:
-            await self._send_all(subscription.catch_up(run))
+            frames = list(subscription.catch_up(run))
+            metrics.count("market_ws_catchup_candles_total", len(run.candles))
+            metrics.gauge("market_ws_last_catchup_count", len(run.candles))
+            metrics.gauge("market_ws_last_payload_count", len(frames))
+            await self._send_all(frames)
             await self._tell(subscription, News(head))
 
     async def _tell(self, subscription: Subscription, news: News) -> None:
@@ -141,3 +186,4 @@ class Session:
     async def _send_all(self, frames: Iterable[str]) -> None:
         for frame in frames:
             await self._send(frame)
+            metrics.count("market_ws_payloads_total")

@@ -161,12 +161,19 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL", "info", ["debug", "info", "warning", "error", "critical"]
+).upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "level": LOG_LEVEL},
+        "debug_events": {"class": "market.debug.RingHandler"},
+    },
+    "loggers": {"market.debug_events": {"handlers": ["debug_events"], "level": "DEBUG"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 logging.captureWarnings(capture=True)
 

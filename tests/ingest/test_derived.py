@@ -28,7 +28,7 @@ from ledger.verify import series_verify
 from market import database, derived, rollup, selectors, store
 from market.candles import Candle, Candles
 from market.groups import Hint
-from tests.ingest.test_pipeline import ledger, reset
+from tests.ledger.stored import ledger, reset
 from tests.tables import tables_state
 
 pytestmark = pytest.mark.django_db
