@@ -13,6 +13,7 @@ from ingest.debug import ingest_state
 from ingest.taking import candles_take
 from market.access import DebugGate, MayWrite
 from market.candles import Candles
+from market.groups import announce_forming
 from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body
 from market.series import SeriesId
 
@@ -46,6 +47,17 @@ def candle_closed(request: Request) -> Response:
         Candles.from_rows([candle]),
         candle_time=candle.candle_time,
     )
+    return Response(
+        {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
+    )
+
+
+@api_view(["POST"])
+@permission_classes([DebugGate, MayWrite])
+def candle_forming(request: Request) -> Response:
+    """Show subscribers a candle that still forms; nothing is stored (`protocol.md` 3.3)."""
+    body = read_body(CandleClosed, request)
+    announce_forming(str(SeriesId.parse(body.series_id)), body.candle.candle())
     return Response(
         {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
     )

@@ -41,8 +41,8 @@ class Asker:
         await self._rest.sync_clock()
         await self._note(names, clock_offset_s=self._rest.offset)
 
-    async def ask(self, feed: SeriesFeed, opened: float) -> None:
-        """Ask for what a series lacks now, if anything; `opened` is when its socket was.
+    async def ask(self, feed: SeriesFeed) -> None:
+        """Ask for what a series lacks now, if anything.
 
         Raises `StaleStreamError` if the exchange has news that the stream did not bring.
         """
@@ -53,7 +53,7 @@ class Asker:
             await self._fill_hole(feed, hole)
         elif (due := feed.overdue(self._rest.now(), tick)) is not None:
             await self._bring(feed, due)
-        elif tick - max(feed.last_frame or 0.0, opened) > feed.patience:
+        elif feed.is_silent(tick):
             await self._ask_whether_alive(feed)
         else:
             await self._fill_recorded(feed)
@@ -74,11 +74,11 @@ class Asker:
                     feed.keep(found.rows())
                 start = page_end + seconds
         except (RestError, RateLimitedError):
-            if feed.head is not None:
+            if feed.head is not None:  # the stream goes on; a new series waits for its past
                 feed.record(start, end, _tick())
+                feed.is_filled = True
             raise
-        finally:
-            feed.is_filled = True
+        feed.is_filled = True
         await self._note([str(feed.series)], state=JobState.STREAMING)
 
     async def _fill_hole(self, feed: SeriesFeed, hole: tuple[int, int]) -> None:
@@ -92,15 +92,14 @@ class Asker:
     async def _bring(self, feed: SeriesFeed, due: int) -> None:
         """Ask for closes that did not come."""
         start = due if feed.head is None else feed.head + feed.series.seconds
-        feed.keep((await self._rest.klines(feed.series, start, due)).rows())
+        feed.brought(await self._rest.klines(feed.series, start, due))
 
     async def _ask_whether_alive(self, feed: SeriesFeed) -> None:
         """Find out whether a silent series is quiet or its stream dead."""
         end = expected_closed_time(self._rest.now(), feed.series.seconds)
         newest = max([feed.head or 0, *feed.buffer])
-        found = await self._rest.klines(feed.series, newest + feed.series.seconds, end)
-        feed.keep(found.rows())
-        if len(found) or not feed.frames:
+        feed.brought(await self._rest.klines(feed.series, newest + feed.series.seconds, end))
+        if feed.missed_trades or not feed.frames:
             raise StaleStreamError(f"{feed.series} sends nothing")
         feed.last_frame = _tick()
 
@@ -109,12 +108,15 @@ class Asker:
         for hole in [hole for hole in feed.holes if _tick() >= hole.next_try]:
             hole.failed(_tick())
             hole.state = "filling"
-            found = await self._rest.klines(feed.series, hole.start, hole.end)
+            try:
+                found = await self._rest.klines(feed.series, hole.start, hole.end)
+            finally:
+                hole.state = "unknown"
             await self._store(feed, found)
             if len(found) == (hole.end - hole.start) // feed.series.seconds + 1:
                 feed.holes.remove(hole)
-            else:
-                hole.state = "unknown" if len(found) else "empty at the exchange"
+            elif not len(found):
+                hole.state = "empty at the exchange"
 
     async def _store(self, feed: SeriesFeed, candles: Candles) -> None:
         if len(candles):

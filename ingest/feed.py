@@ -53,6 +53,8 @@ class SeriesFeed:
     holes: list[Hole] = field(default_factory=list)
     frames: int = 0
     last_frame: float | None = None
+    since: float = 0.0
+    missed_trades: bool = False
     retry_at: float = 0.0
     is_filled: bool = False
     is_proven: bool = False
@@ -64,17 +66,24 @@ class SeriesFeed:
     _bad: deque[float] = field(default_factory=deque)
     _tried: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def connected(self) -> None:
+    def connected(self, tick: float) -> None:
         """Begin anew on another socket; what waits to be committed stays."""
-        self.frames = 0
+        self.subscribed(tick)
         self.last_frame = self.forming = None
         self.is_filled = self.is_proven = False
         self._bad.clear()
+
+    def subscribed(self, tick: float) -> None:
+        """Listen to the same series anew."""
+        self.since = tick
+        self.frames = 0
+        self.missed_trades = False
 
     def hear(self, frame: KlineFrame, tick: float) -> None:
         """Take a frame: a closed candle waits to be committed, a forming one to be published."""
         self.frames += 1
         self.last_frame = tick
+        self.missed_trades = False
         if frame.is_closed:
             self.keep([frame.candle])
         elif self._is_ahead(frame.candle.candle_time):
@@ -86,6 +95,15 @@ class SeriesFeed:
             self.buffer[candle.candle_time] = candle
         while len(self.buffer) > MOST_BUFFERED:
             del self.buffer[min(self.buffer)]
+
+    def brought(self, candles: Candles) -> None:
+        """Keep what REST brought; trades among it that no frame showed speak against the stream."""
+        self.missed_trades = self.missed_trades or bool((candles.volume > 0).any())
+        self.keep(candles.rows())
+
+    def is_silent(self, tick: float) -> bool:
+        """Say whether the stream sent nothing for longer than a live one may."""
+        return tick - max(self.last_frame or 0.0, self.since) > self.patience
 
     def _is_ahead(self, time: int) -> bool:
         newest = max([self.head or 0, *self.buffer])

@@ -10,7 +10,7 @@ later value, and nothing is made again before a base candle of its bucket is new
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +30,7 @@ from market.store import candles_upsert
 logger = logging.getLogger(__name__)
 
 CANDLES_PER_TRANSACTION = 20_000
+Fence = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -42,7 +43,9 @@ class PipelineResult:
     duration_ms: float = 0.0
 
 
-def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> PipelineResult:
+def run_sync(
+    batches: Mapping[str, Candles], *, publish: bool = True, fence: Fence | None = None
+) -> PipelineResult:
     """Take closed candles of any number of series, in any order of time.
 
     Equal candles are dropped, the last of a time wins. What is written and announced of one series
@@ -50,7 +53,8 @@ def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipelin
     text order is raised as `IngestPipelineError`. A rule that fails on a derived series whose
     candles the run made itself is not raised: its head row has the error, and the recovery sweep
     tries again. `publish=False` gives no hint: sockets find the candles themselves. A bad series
-    id raises `BadSeriesIdError` before anything is written.
+    id raises `BadSeriesIdError` before anything is written. `fence` is called in each transaction
+    before it writes; what it raises ends the run.
     """
     began = time.perf_counter()
     result = PipelineResult()
@@ -59,7 +63,7 @@ def run_sync(batches: Mapping[str, Candles], *, publish: bool = True) -> Pipelin
         SeriesId.parse(series_id)
     for part in _transactions(batches):
         try:
-            works = database.retrying(partial(_take, part))
+            works = database.retrying(partial(_take, part, fence))
         except DatabaseError as error:
             logger.exception("pipeline.transaction_failed %s series from %s", len(part), min(part))
             errors.append(IngestPipelineError(CANDLE_STEP, min(part), error))
@@ -158,7 +162,7 @@ def normalised(candles: Candles) -> Candles:
     return candles.take(order[last_of_time])
 
 
-def _take(part: Mapping[str, Candles]) -> list[Work]:
+def _take(part: Mapping[str, Candles], fence: Fence | None = None) -> list[Work]:
     """Store the candles of these series and advance their ledgers in one transaction.
 
     Which derived series can change is only known for sure under the lock. If it is one more than
@@ -171,6 +175,8 @@ def _take(part: Mapping[str, Candles]) -> list[Work]:
         advance.heads_make(names)
         with database.writing():
             heads = advance.heads_lock(names)
+            if fence is not None:
+                fence()
             works = {
                 head.series_id: Work(head, derived.family_of(head.series_id)) for head in heads
             }

@@ -5,7 +5,7 @@ database's. Whether one more series may be followed is decided here, from these 
 transaction that writes the new one: so no two processes take the last place.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
@@ -20,26 +20,6 @@ from market.whitelist import whitelist_read
 TTL = timedelta(seconds=60)
 # One number for this lock in the whole database; PostgreSQL asks for it, and knows no name.
 LOCK = 0x7263_6465
-BaseOf = Callable[[str], str]
-
-
-class _Registered:
-    """How to find the series whose feed brings the candles of another."""
-
-    base_of: BaseOf = staticmethod(lambda series_id: series_id)
-
-
-def register_base(base_of: BaseOf) -> None:
-    """Let the demand for one series be held by another, as that for a derived one by its base.
-
-    `base_of` returns the series itself where it has a feed of its own.
-    """
-    _Registered.base_of = staticmethod(base_of)
-
-
-def base_of(series_id: str) -> str:
-    """Return the series whose feed brings the candles of this one."""
-    return _Registered.base_of(series_id)
 
 
 def demand_write(holder: str, counts: Mapping[str, int]) -> frozenset[str]:

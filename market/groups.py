@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,30 @@ class Hint:
         return cls(message["series_id"], message["generation"], message["head"], candles)
 
 
+@dataclass(frozen=True, slots=True)
+class Forming:
+    """A candle of a series that still forms, as it is now; nobody stores it."""
+
+    series_id: str
+    candle: Candle
+
+    def message(self) -> dict[str, Any]:
+        """Return it as the channel layer carries it."""
+        return {
+            "type": "series.forming",
+            "series_id": self.series_id,
+            "candle": list(self.candle),
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> "Forming":
+        """Return what `message` made."""
+        return cls(message["series_id"], Candle(*message["candle"]))
+
+
+News = Sequence[Hint | Forming]
+
+
 class _Outlet:
     """The event loop that speaks to the channel layer, and how much may still wait there."""
 
@@ -78,7 +102,7 @@ def group_name(series_id: str) -> str:
     return "series." + hashlib.sha256(series_id.encode()).hexdigest()[:32]
 
 
-def announce(hints: Iterable[Hint]) -> None:
+def announce(hints: Iterable[Hint | Forming]) -> None:
     """Give hints to the channel layer, from any thread, after the commit; never raises."""
     news = list(hints)
     if not news:
@@ -92,7 +116,12 @@ def announce(hints: Iterable[Hint]) -> None:
         logger.warning("hints not sent, %s series, %r", len(news), error)
 
 
-def _hand_over(news: list[Hint], loop: asyncio.AbstractEventLoop) -> None:
+def announce_forming(series_id: str, candle: Candle) -> None:
+    """Show subscribers a candle that still forms; it may be lost, and never raises."""
+    announce([Forming(series_id, candle)])
+
+
+def _hand_over(news: News, loop: asyncio.AbstractEventLoop) -> None:
     """Let the loop send, without waiting; while the layer hangs, only so many wait there."""
     room = _Outlet.room
     if not room.acquire(blocking=False):
@@ -108,7 +137,7 @@ def _hand_over(news: list[Hint], loop: asyncio.AbstractEventLoop) -> None:
     future.add_done_callback(lambda _: room.release())
 
 
-async def _send(news: list[Hint], turn: asyncio.Lock) -> None:
+async def _send(news: News, turn: asyncio.Lock) -> None:
     """Send hints in the order in which they were announced."""
     layer = get_channel_layer()
     try:

@@ -19,8 +19,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from market import first_window, groups, metrics, selectors
-from market.groups import Hint, group_name
+from market import first_window, groups, messages, metrics, selectors
+from market.groups import Forming, Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
 from market.watching import Watching
@@ -171,6 +171,13 @@ class Hub:
         for subscription in subscriptions:
             subscription.offer(news)
 
+    def show(self, forming: Forming) -> None:
+        """Offer a candle that still forms to the subscriptions of its series."""
+        if subscriptions := self._subscriptions.get(forming.series_id):
+            frame = messages.candle_forming(forming.series_id, forming.candle)
+            for subscription in subscriptions:
+                subscription.offer_forming(forming.candle.candle_time, frame)
+
     async def sweep(self) -> None:
         """Wake the subscriptions that miss something, found by one query."""
         if not self._subscriptions:
@@ -230,7 +237,10 @@ class Hub:
 
     def _hear(self, message: dict[str, Any]) -> None:
         try:
-            self.deliver(Hint.from_message(message))
+            if message["type"] == "series.forming":
+                self.show(Forming.from_message(message))
+            else:
+                self.deliver(Hint.from_message(message))
         except (KeyError, TypeError, ValueError):
             logger.warning("not a hint: %r", message)
 

@@ -71,6 +71,11 @@ def candles_batch(series_id: str, candles: Sequence[Candle]) -> str:
     return _frame("candles_batch", series_id, candles=rows)
 
 
+def candle_forming(series_id: str, candle: Candle) -> str:
+    """Return the frame of a candle that still forms."""
+    return _frame("candle_forming", series_id, candle=candle._asdict())
+
+
 def gap(series_id: str, expected_next_time: int, actual_time: int) -> str:
     """Return the frame that announces a jump."""
     times = {"expected_next_time": expected_next_time, "actual_time": actual_time}

@@ -151,6 +151,7 @@ class Session:
                 await self._catch_up(subscription)
             while subscription.news:
                 await self._tell(subscription, subscription.news.popleft())
+            await self._send_all(subscription.forming())
         except DatabaseError:
             subscription.news.clear()
             logger.warning("read failed, series %s", subscription.series_id, exc_info=True)

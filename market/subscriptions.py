@@ -82,6 +82,7 @@ class Subscription:
         self.caught_up = False
         self.waits = False
         self.news: deque[News] = deque()
+        self._forming: tuple[int, str] | None = None
         self._wake = wake
 
     def offer(self, news: News) -> None:
@@ -91,6 +92,17 @@ class Subscription:
             news = replace(news, run=None)
         self.news.append(news)
         self._wake(self)
+
+    def offer_forming(self, time: int, frame: str) -> None:
+        """Keep the newest frame of a candle that still forms, and wake the socket."""
+        self._forming = (time, frame)
+        self._wake(self)
+
+    def forming(self) -> Iterator[str]:
+        """Return the frame of the candle that forms now, unless its close was sent."""
+        waiting, self._forming = self._forming, None
+        if waiting is not None and (self.last_sent is None or waiting[0] > self.last_sent):
+            yield waiting[1]
 
     def is_behind(self, head: AnnouncedHead, now: float) -> bool:
         """Say whether the socket has something to hear, and nothing waits for it yet."""

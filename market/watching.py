@@ -18,7 +18,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from market import demand
+from market import demand, derived
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Watching:
 
         Where the database cannot say, there is one; the demand is written when it can again.
         """
-        base = demand.base_of(series_id)
+        base = derived.family_of(series_id)
         self._count(base, 1)
         if base in self._written or self._is_closed:
             return True
@@ -67,7 +67,7 @@ class Watching:
 
     def release(self, series_id: str) -> None:
         """Count one subscriber less."""
-        self._count(demand.base_of(series_id), -1)
+        self._count(derived.family_of(series_id), -1)
 
     async def run(self) -> None:
         """Write what changes, and all of it every 20 s, so that it does not expire."""

@@ -18,14 +18,18 @@ class Clock:
     With a `speed` it runs by itself, that many times faster than real time; without one it stands
     still until somebody moves it. `offset` is how far it is ahead of the local clock. Where a
     process of its own is to know the exchange's time as well: it is
-    `start + (time.monotonic() - began) * speed`.
+    `start + (time.monotonic() - began) * speed`. `tick` is what real time is measured by.
     """
 
     start: float = START
     speed: float | None = None
     offset: float = 0.0
-    began: float = field(default_factory=time.monotonic)
     moved: float = 0.0
+    tick: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.tick()
 
     @property
     def by_hand(self) -> bool:
@@ -36,7 +40,7 @@ class Clock:
         """Return the exchange's time."""
         if self.speed is None:
             return self.start + self.moved
-        return self.start + (time.monotonic() - self.began) * self.speed
+        return self.start + (self.tick() - self.began) * self.speed
 
     def local(self) -> float:
         """Return the time of a machine beside the exchange, whose clock is `offset` behind."""

@@ -35,7 +35,7 @@ def test_a_closed_candle_waits_until_it_is_committed(feed: SeriesFeed) -> None:
 
 
 def test_nothing_is_committed_before_the_first_fill(feed: SeriesFeed) -> None:
-    feed.connected()
+    feed.connected(0.0)
     feed.hear(frame(1, closed=True), 1.0)
 
     assert not feed.is_ready(1.0)

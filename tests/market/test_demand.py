@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from market import demand
 from market.demand import TTL, demand_counts, demand_end, demand_write
 from market.models import SeriesDemand
 from tests.market.factories import OTHER, SERIES
@@ -186,12 +185,3 @@ def test_of_two_processes_at_once_one_gets_the_last_place(turn: int) -> None:
 
     assert sorted(map(len, refused)) == [0, 1]
     assert len(demand_counts()) == 1
-
-
-def test_a_derived_series_is_held_by_its_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert demand.base_of("a:b:c:5m") == "a:b:c:5m"
-    monkeypatch.setattr(demand._Registered, "base_of", None)
-
-    demand.register_base(lambda series_id: series_id.replace(":5m", ":1m"))
-
-    assert demand.base_of("a:b:c:5m") == "a:b:c:1m"

@@ -162,9 +162,8 @@ def test_many_sockets_that_come_at_once_are_written_together(
     play(scenario)
 
 
-def test_a_derived_series_counts_for_its_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = staticmethod(lambda series_id: series_id.replace(":5m", ":1m"))
-    monkeypatch.setattr(demand._Registered, "base_of", base)
+def test_a_derived_series_counts_for_its_base(settings: Settings) -> None:
+    settings.TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES = True
 
     async def scenario() -> None:
         async with connected() as socket:

@@ -1,0 +1,454 @@
+"""One market's streams: many series on one socket, filled over HTTP, watched, written in batches.
+
+`run_binance_ws_ingest_loop` keeps one socket alive for the series it is told to follow. On every
+connect it first listens, then fills what closed since the last stored candle, so that no minute is
+lost between the two. Rules: `ingest.md` D5; what a series needs is decided in `ingest.feed`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from django.conf import settings
+from django.db.models import F
+
+from ingest import circuits
+from ingest.asking import Asker
+from ingest.binance import (
+    EXCHANGE,
+    Rejected,
+    UnsupportedSeriesError,
+    parse_frame,
+    stream_of,
+    wanted_by,
+)
+from ingest.failures import BadFramesError, RotationError, StaleStreamError, kind_of
+from ingest.feed import SeriesFeed
+from ingest.gate import RateLimitedError
+from ingest.jobs import jobs_heard, jobs_note
+from ingest.lease import LeaseLostError
+from ingest.models import JobState
+from ingest.rest import BinanceRest, RestError
+from ingest.threads import Worker
+from ledger.advance import CANDLE_STEP, IngestPipelineError
+from market import selectors
+from market.candles import Candle, Candles
+from market.series import SeriesId
+
+logger = logging.getLogger(__name__)
+
+TEND_SECONDS, ASK_SECONDS, CHECK_SECONDS, NOTE_SECONDS = 0.1, 0.25, 1.0, 5.0
+STABLE_SECONDS = 30.0
+ROTATE_SECONDS = 23.5 * 3600
+CLOCK_SECONDS = 300.0
+FLUSH_PATIENCE = 5.0
+STREAMS_PER_MESSAGE, MESSAGE_SECONDS = 50, 0.25
+
+
+class StoppedError(Exception):
+    """The loop was told to stop."""
+
+
+class Socket(Protocol):
+    """An open connection to the exchange."""
+
+    async def recv(self) -> str | bytes:
+        """Return the next frame."""
+
+    async def send(self, message: str) -> None:
+        """Send a message."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the loop of a market talks to; tests bring their own.
+
+    `commit` stores closed candles of series under their lease tokens and announces them; it blocks.
+    """
+
+    rest: BinanceRest
+    worker: Worker
+    connect: Callable[[str], AbstractAsyncContextManager[Socket]]
+    commit: Callable[[Mapping[str, Candles], Mapping[str, int]], object]
+    show_forming: Callable[[str, Candle], None]
+    clock: Callable[[], float]
+    owner: str
+    base: str
+    dice: random.Random = field(default_factory=random.Random)
+
+
+class MarketLoop:
+    """The streams of one market. `want` says which series; `run` follows them until `stop`."""
+
+    def __init__(self, market: str, around: Surroundings) -> None:
+        self.market = market
+        self.around = around
+        self.feeds: dict[str, SeriesFeed] = {}
+        self.lost: set[str] = set()
+        self.rejected: dict[str, int] = {}
+        self._tokens: dict[str, int] = {}
+        self._silent: set[str] = set()
+        self._live: dict[str, SeriesFeed] = {}
+        self._routes: dict[tuple[str, str], SeriesId] = {}
+        self._asker = Asker(around.rest, self._commit, self._note)
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0
+        self._messages = 0
+
+    def want(self, tokens: Mapping[str, int]) -> None:
+        """Follow these series, each under its lease token, and no others."""
+        if dict(tokens) != self._tokens:
+            self._tokens = dict(tokens)
+            self.lost &= set(tokens)
+            self._changed.set()
+
+    def stop(self) -> None:
+        """Write what waits, then end."""
+        self._stopping.set()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Connect, and connect again, until told to stop."""
+        while not self._stopping.is_set():
+            admitted = await self._admitted(set(self._tokens) - self.lost)
+            if not admitted:
+                continue
+            try:
+                await self._connection(admitted)
+            except StoppedError:
+                logger.info("ingest.stopped %s", self.market)
+            except Exception as error:  # noqa: BLE001 (whatever ends a connection, another follows)
+                await self._failed(list(self._live) or admitted, error)
+            finally:
+                self._live, self._routes = {}, {}
+
+    # Who may try
+
+    async def _admitted(self, names: set[str]) -> list[str]:
+        """Return the series whose circuits admit an attempt; wait if there are none."""
+        self._changed.clear()
+        attempt = await self._run(
+            circuits.begin_attempt, sorted(names), self.around.owner, self.around.clock()
+        )
+        ready = [name for name in attempt.admitted if await self._prepare(name)]
+        if waiting := sorted(names - set(ready)):
+            await self._note(waiting, state=JobState.WAITING)
+        if not ready:
+            await self._sleep(min(attempt.wait or CHECK_SECONDS, CHECK_SECONDS))
+        return ready
+
+    async def _prepare(self, name: str) -> bool:
+        """Make the feed of a series that the exchange lists; say whether it may connect."""
+        if name in self.feeds:
+            return True
+        series = SeriesId.parse(name)
+        try:
+            await self.around.rest.require_listed(series)
+        except UnsupportedSeriesError as error:
+            await self._failed([name], error)
+            return False
+        except (RestError, RateLimitedError) as error:
+            logger.info("ingest.not_checked %s %s", name, error)
+        self.feeds[name] = SeriesFeed(series, await self._run(selectors.head_time, name))
+        return True
+
+    # One connection
+
+    async def _connection(self, names: list[str]) -> None:
+        """Follow these series over one socket until it ends; raise what ended it."""
+        self._live = {name: self.feeds[name] for name in names}
+        self._routes = wanted_by(feed.series for feed in self._live.values())
+        for feed in self._live.values():
+            feed.connected(self._tick())
+        await self._note(names, state=JobState.STARTING, last_error="")
+        async with AsyncExitStack() as sockets:
+            socket = await sockets.enter_async_context(self.around.connect(self._url()))
+            self._opened = self._checked = self._tick()
+            connected = self.around.clock()
+            fields = {"state": JobState.BACKFILLING, "connected_at": connected}
+            await self._note(names, **fields)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._tend(socket, sockets, tasks))
+                    tasks.create_task(self._ask_for_ever())
+            except BaseExceptionGroup as group:
+                raise group.exceptions[0] from None
+            finally:
+                await self._flush_last()
+
+    def _url(self) -> str:
+        streams = "/".join(stream_of(feed.series) for feed in self._live.values())
+        return f"{self.around.base}/stream?streams={streams}"
+
+    async def _read(self, socket: Socket, first: asyncio.Event) -> None:
+        """Hear a socket until it fails; one that was replaced may end."""
+        try:
+            while True:
+                self._hear(await socket.recv())
+                first.set()
+        except Exception:
+            if getattr(socket, "is_replaced", False):
+                return
+            raise
+
+    def _hear(self, text: str | bytes) -> None:
+        """Hand a frame to its series."""
+        found = parse_frame(text, self._routes, self.around.rest.now())
+        if isinstance(found, Rejected):
+            self._reject(found)
+        elif found is not None and (feed := self._live.get(found.series_id)):
+            feed.hear(found, self._tick())
+        elif found is None and "serverShutdown" in str(text):
+            raise RotationError("the server says that it shuts down")
+
+    def _reject(self, found: Rejected) -> None:
+        self.rejected[found.reason] = self.rejected.get(found.reason, 0) + 1
+        logger.info("ingest.frame_rejected %s %s", found.reason, found.series_id)
+        named = (
+            [self._live[found.series_id]] if found.series_id in self._live else self._live.values()
+        )
+        tick = self._tick()
+        too_many = [feed.reject(tick) for feed in named]
+        if all(too_many):
+            raise BadFramesError(f"too many bad frames: {found.reason}")
+
+    # What is done all the time
+
+    async def _tend(
+        self, socket: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Read, show what forms, write what closed, and keep the socket fresh."""
+        heard = asyncio.Event()
+        tasks.create_task(self._read(socket, heard))
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            self._show_forming()
+            await self._flush()
+            if self._stopping.is_set():
+                raise StoppedError
+            if self._tick() - self._checked >= CHECK_SECONDS:
+                self._checked = self._tick()
+                await self._check(socket)
+            if self._tick() - self._opened >= ROTATE_SECONDS:
+                socket = await self._replaced(socket, sockets, tasks)
+                self._opened = self._tick()
+
+    async def _replaced(
+        self, old: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
+    ) -> Socket:
+        """Open the next socket, and close the old one when the next one is heard."""
+        new = await sockets.enter_async_context(self.around.connect(self._url()))
+        heard = asyncio.Event()
+        tasks.create_task(self._read(new, heard))
+        await asyncio.wait_for(heard.wait(), STABLE_SECONDS)
+        old.is_replaced = True  # type: ignore[attr-defined]
+        await old.close()
+        return new
+
+    def _show_forming(self) -> None:
+        interval = settings.TRADE_CANVAS_MARKET_FORMING_MIN_INTERVAL_MS / 1000
+        for name, feed in self._live.items():
+            if candle := feed.to_publish(self._tick(), interval):
+                self.around.show_forming(name, candle)
+
+    async def _flush(self) -> None:
+        """Write closed candles when there are enough, or enough time has passed."""
+        tick = self._tick()
+        ready = {name: feed for name, feed in self._live.items() if feed.is_ready(tick)}
+        count = sum(len(feed.buffer) for feed in ready.values())
+        soon = tick - self._flushed >= settings.TRADE_CANVAS_BINANCE_WS_FLUSH_S
+        if ready and (soon or count >= settings.TRADE_CANVAS_BINANCE_WS_BATCH_MAX):
+            self._flushed = tick
+            await self._commit({name: feed.pending() for name, feed in ready.items()})
+
+    async def _flush_last(self) -> None:
+        """Write what may be written before the connection is left; the rest stays."""
+        ready = {n: f.pending() for n, f in self._live.items() if f.is_ready(self._tick())}
+        try:
+            async with asyncio.timeout(FLUSH_PATIENCE):
+                await self._commit(ready)
+        except Exception as error:  # noqa: BLE001 (REST brings them again)
+            logger.warning("ingest.last_flush_failed %s %s", self.market, error)
+
+    async def _commit(self, batches: dict[str, Candles]) -> None:
+        """Store candles; what cannot be stored waits as long as the circuit of its series says."""
+        if not batches:
+            return
+        try:
+            tokens = {name: self._tokens[name] for name in batches if name in self._tokens}
+            await self._run(self.around.commit, batches, tokens)
+        except LeaseLostError as error:
+            self._drop(error.series_ids)
+            return
+        except IngestPipelineError as error:
+            await self._failed([error.series_id], error)
+            if error.step == CANDLE_STEP:
+                for name in batches:
+                    self.feeds[name].retry_at = self._tick() + CHECK_SECONDS
+                return
+        for name, candles in batches.items():
+            self.feeds[name].committed(candles)
+        await self._proven([name for name in batches if not self.feeds[name].is_proven])
+
+    def _drop(self, names: Iterable[str]) -> None:
+        """Leave series to the worker that has them now; nothing of them is written."""
+        for name in names:
+            logger.warning("ingest.lease_lost %s", name)
+            self.lost.add(name)
+            self._live.pop(name, None)
+            self.feeds.pop(name, None)
+
+    async def _proven(self, names: list[str]) -> None:
+        """Tell the circuits of these series that they work."""
+        if names:
+            for name in names:
+                self.feeds[name].is_proven = True
+            await self._run(circuits.succeeded, names, self.around.clock())
+
+    async def _check(self, socket: Socket) -> None:
+        """Once a second: join and leave series, and say what was heard."""
+        tick = self._tick()
+        if tick - self._opened >= STABLE_SECONDS:
+            await self._proven([n for n, f in self._live.items() if f.frames and not f.is_proven])
+        if tick - self._noted >= NOTE_SECONDS:
+            self._noted = tick
+            await self._run(jobs_heard, list(self._live.values()), self.around.clock(), tick)
+        wanted = set(self._tokens) - self.lost
+        if gone := set(self._live) - wanted:
+            await self._say(socket, "UNSUBSCRIBE", gone)
+            for name in gone:
+                del self._live[name]
+                self.feeds.pop(name, None)
+        if new := sorted(wanted - set(self._live)):
+            await self._join(socket, new)
+        if self._silent:
+            await self._listen_anew(socket)
+        if not self._live:
+            raise RotationError("no series is left")
+
+    async def _join(self, socket: Socket, names: list[str]) -> None:
+        """Let more series onto an open socket, as far as their circuits admit them."""
+        attempt = await self._run(
+            circuits.begin_attempt, names, self.around.owner, self.around.clock()
+        )
+        joined = [name for name in attempt.admitted if await self._prepare(name)]
+        if not joined:
+            return
+        for name in joined:
+            self.feeds[name].connected(self._tick())
+            self._live[name] = self.feeds[name]
+        self._routes = wanted_by(feed.series for feed in self._live.values())
+        fields = {"state": JobState.BACKFILLING, "connected_at": self.around.clock()}
+        await self._note(joined, **fields)
+        await self._say(socket, "SUBSCRIBE", joined)
+
+    async def _listen_anew(self, socket: Socket) -> None:
+        """Subscribe again to series that are silent while others flow."""
+        names, self._silent = self._silent & set(self._live), set()
+        logger.warning("ingest.subscribed_anew %s", ",".join(sorted(names)))
+        await self._say(socket, "UNSUBSCRIBE", names)
+        await self._say(socket, "SUBSCRIBE", names)
+        for name in names:
+            self._live[name].subscribed(self._tick())
+
+    async def _say(self, socket: Socket, method: str, names: Iterable[str]) -> None:
+        """Subscribe to streams or leave them, at the pace that the exchange allows."""
+        streams = [stream_of(self.feeds[name].series) for name in sorted(names)]
+        for start in range(0, len(streams), STREAMS_PER_MESSAGE):
+            self._messages += 1
+            part = streams[start : start + STREAMS_PER_MESSAGE]
+            message: dict[str, Any] = {"method": method, "params": part, "id": self._messages}
+            await socket.send(orjson.dumps(message).decode())
+            await asyncio.sleep(MESSAGE_SECONDS)
+
+    # What is asked over HTTP
+
+    async def _ask_for_ever(self) -> None:
+        """Fill, and ask for what does not come by itself, one question at a time."""
+        while True:
+            if self._tick() - self._synced >= CLOCK_SECONDS or not self._synced:
+                names = list(self._live)
+                if await self._asked(names, self._asker.sync_clock(names)):
+                    self._synced = self._tick()
+            for name, feed in list(self._live.items()):
+                try:
+                    await self._asked([name], self._asker.ask(feed))
+                except StaleStreamError:
+                    if all(other.is_silent(self._tick()) for other in self._live.values()):
+                        raise
+                    self._silent.add(name)
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def _asked(self, names: list[str], asking: Awaitable[None]) -> bool:
+        """Ask; an exchange that does not answer (False) is not a failure of the stream."""
+        try:
+            await asking
+        except RateLimitedError as error:
+            await self._note(names, state=JobState.RATE_LIMITED, last_error=str(error))
+            await asyncio.sleep(min(error.wait, CHECK_SECONDS))
+        except RestError as error:
+            logger.info("ingest.rest_failed %s %s", self.market, error)
+            await asyncio.sleep(CHECK_SECONDS)
+        else:
+            return True
+        return False
+
+    # How it ends
+
+    async def _failed(self, names: list[str], error: Exception) -> None:
+        """Tell the circuits of these series; wait here if nothing else is to be done meanwhile."""
+        kind, said = kind_of(error), f"{type(error).__name__}: {error}"
+        logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
+        now = self.around.clock()
+        waits = await self._run(circuits.failed, names, kind, said, now)
+        fields: dict[str, Any] = {"last_error": said[:2000], "state": JobState.WAITING}
+        if kind not in {"rotation", "lease_lost", "rate_limit"}:
+            fields |= {"crashes": F("crashes") + 1, "last_crash_at": now}
+        await self._note(names, **fields)
+        for name in names:
+            if name in self.feeds:
+                self.feeds[name].retry_at = self._tick() + waits.get(name, 0.0)
+        if not self._live or set(names) >= set(self._live):
+            await self._sleep(min(waits.values(), default=CHECK_SECONDS))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or less if what is wanted changes."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _note(self, names: Iterable[str], **fields: Any) -> None:
+        await self._run(jobs_note, list(names), **fields)
+
+    async def _run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await self.around.worker.run(work, *args, **kwargs)
+
+    def _tick(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def run_binance_ws_ingest_loop(
+    market: str, around: Surroundings, wanted: Mapping[str, int]
+) -> None:
+    """Follow these series of a market, each under its lease token, until cancelled."""
+    loop = MarketLoop(market, around)
+    loop.want(wanted)
+    await loop.run()
+
+
+def exchange_market(series: SeriesId) -> str:
+    """Return the market of a series that Binance streams; raise `UnsupportedSeriesError` else."""
+    stream_of(series)
+    if series.exchange != EXCHANGE:
+        raise UnsupportedSeriesError(series.exchange)
+    return series.market

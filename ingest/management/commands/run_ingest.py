@@ -1,0 +1,97 @@
+"""Follow feeds until told to stop."""
+
+import asyncio
+import logging
+import signal
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from functools import partial
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from ingest.lease import SupervisorBusyError, SupervisorLock
+from ingest.live import owner_name, surroundings
+from ingest.supervisor import IngestSupervisor
+from ingest.sweep import recovery_sweep
+from ingest.threads import Threads
+from ingest.wishes import jobs_allowed
+from market.groups import use_loop
+from market.series import BadSeriesIdError, SeriesId
+
+logger = logging.getLogger(__name__)
+
+BUSY = 3
+WORKERS = 4
+EXAMPLE = """
+examples:
+  manage.py run_ingest                                     the whitelist and what is watched
+  manage.py run_ingest --series binance:spot:BTC/USDT:1m   this series, too
+
+On SQLite one process follows feeds: a second one ends with status 3. On PostgreSQL any number do.
+"""
+
+
+class Command(BaseCommand):
+    """The supervisor of feeds in a process of its own."""
+
+    help = "Follow the feeds of the whitelist, and of what is watched, until told to stop."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLE
+        parser.add_argument(
+            "--series", action="append", default=[], metavar="SERIES_ID", help="follow it for ever"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Take the place of the supervisor, and supervise."""
+        for name in options["series"]:
+            try:
+                SeriesId.parse(name)
+            except BadSeriesIdError as error:
+                raise CommandError(f"{name}: {error}") from None
+        if not jobs_allowed("ingest"):
+            raise CommandError("TRADE_CANVAS_INGEST_ROLE=read: this process may not follow feeds")
+        call_command("migrate", verbosity=0, interactive=False)
+        try:
+            lock = SupervisorLock().take()
+        except SupervisorBusyError as error:
+            raise CommandError(
+                f"another process follows the feeds of this database ({error})", returncode=BUSY
+            ) from None
+        try:
+            asyncio.run(supervise(tuple(options["series"])))
+        finally:
+            lock.release()
+        self.stdout.write("stopped")
+
+
+async def supervise(named: tuple[str, ...]) -> None:
+    """Supervise until SIGINT or SIGTERM; a second signal ends the process at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, _told_to_stop, loop, stop)
+    use_loop(loop)
+    sweep = asyncio.create_task(recovery_sweep())
+    owner, worker = owner_name(), Threads(WORKERS, "ingest")
+    supervisor = IngestSupervisor(
+        owner=owner,
+        surroundings=partial(surroundings, owner=owner, worker=worker),
+        worker=worker,
+        clock=time.time,
+        named=named,
+    )
+    logger.info("ingest.started %s", owner)
+    await supervisor.run(stop)
+    sweep.cancel()
+    worker.close()
+
+
+def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Begin to stop; let the next signal end the process."""
+    stop.set()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(name)

@@ -1,0 +1,149 @@
+"""Decides which series this process follows, and keeps their loops alive. Rules: `ingest.md` D."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from ingest import circuits
+from ingest.binance import symbol_of
+from ingest.jobs import jobs_note
+from ingest.lease import (
+    GIVE_UP_SECONDS,
+    RENEW_SECONDS,
+    leases_release,
+    leases_renew,
+    leases_take,
+)
+from ingest.loop import MarketLoop, Surroundings
+from ingest.models import JobState
+from ingest.threads import Worker
+from ingest.wishes import jobs_settle
+from market.series import SeriesId
+
+logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 1.0
+STOP_PATIENCE = 8.0
+RESTART_SECONDS = 2.0
+
+
+class IngestSupervisor:
+    """Follows what is wanted: takes leases, renews them, and gives each market its series.
+
+    `surroundings` makes what the loop of a market talks to; `named` are followed for ever.
+    """
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        surroundings: Callable[[str], Surroundings],
+        worker: Worker,
+        clock: Callable[[], float],
+        named: Iterable[str] = (),
+    ) -> None:
+        self.owner = owner
+        self.named = tuple(named)
+        self.tokens: dict[str, int] = {}
+        self._surroundings, self._worker, self._clock = surroundings, worker, clock
+        self._loops: dict[str, MarketLoop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._renewed = 0.0
+        self._retry: dict[str, float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow feeds until told to stop; then write what waits and give the leases up."""
+        try:
+            while not stop.is_set():
+                await self._turn()
+                try:
+                    await asyncio.wait_for(stop.wait(), SETTLE_SECONDS)
+                except TimeoutError:
+                    continue
+        finally:
+            await self._stop()
+
+    async def _turn(self) -> None:
+        """Look once at what is wanted; a database that is away is asked again."""
+        try:
+            wanted = await self._worker.run(jobs_settle, self._clock(), self.named)
+            await self._hold(set(wanted))
+        except DatabaseError as error:
+            logger.warning("ingest.supervisor_failed %s", error)
+            if self._tick() - self._renewed > GIVE_UP_SECONDS and self.tokens:
+                logger.exception("ingest.leases_not_renewed, nothing is followed")
+                self.tokens = {}
+        self._share()
+
+    async def _hold(self, wanted: set[str]) -> None:
+        """Hold the leases of what is wanted, as far as they are free and there is room."""
+        for loop in self._loops.values():
+            for name in loop.lost & set(self.tokens):
+                del self.tokens[name]
+        if gone := set(self.tokens) - wanted:
+            self.tokens = {n: token for n, token in self.tokens.items() if n in wanted}
+            await self._worker.run(leases_release, gone, self.owner)
+        if self._tick() - self._renewed >= RENEW_SECONDS:
+            for name in await self._worker.run(leases_renew, self.tokens, self.owner):
+                logger.warning("ingest.lease_lost %s", name)
+                del self.tokens[name]
+            self._renewed = self._tick()
+        new = [name for name in sorted(wanted - set(self.tokens)) if await self._may_follow(name)]
+        most = settings.TRADE_CANVAS_INGEST_MAX_SERIES_PER_WORKER
+        room = new[: max(0, most - len(self.tokens))] if most else new
+        if room:
+            self.tokens |= await self._worker.run(leases_take, room, self.owner)
+
+    async def _may_follow(self, name: str) -> bool:
+        """Say whether a feed has this series; one that none has opens its circuit."""
+        if self._tick() < self._retry.get(name, 0.0):
+            return False
+        try:
+            symbol_of(SeriesId.parse(name))
+        except ValueError as error:
+            waits = await self._worker.run(
+                circuits.failed, [name], "config", str(error), self._clock()
+            )
+            self._retry[name] = self._tick() + waits.get(name, RENEW_SECONDS)
+            await self._worker.run(
+                jobs_note, [name], state=JobState.OPEN, last_error=str(error)[:2000]
+            )
+            return False
+        return True
+
+    def _share(self) -> None:
+        """Give each market its series, and start again a loop that ended."""
+        markets: dict[str, dict[str, int]] = {market: {} for market in self._loops}
+        for name, token in self.tokens.items():
+            markets.setdefault(SeriesId.parse(name).market, {})[name] = token
+        for market, tokens in markets.items():
+            task = self._tasks.get(market)
+            if task is not None and task.done():
+                logger.error("ingest.loop_ended %s %r", market, task.exception())
+            if tokens and (task is None or task.done()):
+                self._loops[market] = MarketLoop(market, self._surroundings(market))
+                self._tasks[market] = asyncio.create_task(self._loops[market].run())
+            if market in self._loops:
+                self._loops[market].want(tokens)
+
+    async def _stop(self) -> None:
+        """Let the loops write what waits, then give the leases up."""
+        for loop in self._loops.values():
+            loop.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_PATIENCE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        names = list(self.tokens)
+        try:
+            await self._worker.run(leases_release, names, self.owner)
+            await self._worker.run(jobs_note, names, state=JobState.IDLE, connected_at=None)
+        except DatabaseError as error:
+            logger.warning("ingest.leases_not_released %s", error)
+
+    def _tick(self) -> float:
+        return asyncio.get_running_loop().time()

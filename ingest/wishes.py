@@ -1,0 +1,67 @@
+"""Which series are to be followed: the whitelist for ever, others while somebody watches them.
+
+Rules: `ingest.md` A1 and D3. Blocking work; the supervisor calls it in threads.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from django.conf import settings
+from market.demand import demand_counts
+
+from ingest.jobs import jobs_make
+from ingest.models import IngestJob, JobKind, JobState
+from market.whitelist import whitelist_read
+
+logger = logging.getLogger(__name__)
+
+PINNED = -1
+
+
+def jobs_allowed(role: str) -> bool:
+    """Say whether a process of this role may follow feeds at all."""
+    if not settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD:
+        return True
+    return role != "read" and settings.TRADE_CANVAS_INGEST_ROLE != "read"
+
+
+def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:
+    """Bring the rows of jobs up to what is wanted; return the series to follow, in text order.
+
+    `named` are followed for ever, like those of the whitelist. A series that nobody watches any
+    more is followed until its idle time is over, or until its place is needed.
+    """
+    pinned = set(named)
+    if settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST:
+        pinned |= set(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH))
+    counts = demand_counts() if settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST else {}
+    kinds = dict.fromkeys(counts, JobKind.ONDEMAND) | dict.fromkeys(pinned, JobKind.WHITELIST)
+    jobs_make({name: str(kind) for name, kind in kinds.items()})
+    watched, idle = [], []
+    for job in IngestJob.objects.all():
+        _count(job, pinned, counts, now)
+        if not job.wanted or job.last_zero_at is None:
+            watched += [job.series_id] if job.wanted else []
+        elif now - job.last_zero_at < settings.TRADE_CANVAS_ONDEMAND_IDLE_TTL_S:
+            idle.append((job.last_zero_at, job.series_id))
+    followed = {*watched, *_with_place(len(set(watched) - pinned), idle)}
+    IngestJob.objects.exclude(series_id__in=followed).exclude(state=JobState.IDLE).update(
+        state=JobState.IDLE, connected_at=None
+    )
+    return sorted(followed)
+
+
+def _count(job: IngestJob, pinned: set[str], counts: Mapping[str, int], now: float) -> None:
+    """Write into a job how many watch it, and since when nobody does."""
+    refcount = PINNED if job.series_id in pinned else counts.get(job.series_id, 0)
+    zero_at = None if refcount else job.last_zero_at or now
+    if (refcount, zero_at) != (job.refcount, job.last_zero_at):
+        job.refcount, job.last_zero_at = refcount, zero_at
+        job.save(update_fields=["refcount", "last_zero_at", "updated_at"])
+
+
+def _with_place(watched: int, idle: list[tuple[float, str]]) -> list[str]:
+    """Return the idle series that may stay: those left last, as far as there is place."""
+    most = settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS
+    places = len(idle) if not most else max(0, most - watched)
+    return [name for _, name in sorted(idle, reverse=True)[:places]]

@@ -1,0 +1,137 @@
+"""A loop that follows the exchange of the tests, in virtual time."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import httpx
+from websockets.asyncio.client import connect
+
+from ingest import pipeline
+from ingest.jobs import jobs_make
+from ingest.loop import MarketLoop, Surroundings
+from ingest.models import JobKind
+from ingest.rest import BinanceRest
+from market import selectors
+from market.candles import Candle, Candles
+from tests.exchange.clock import START, Clock
+from tests.exchange.market import Market
+from tests.exchange.server import Exchange
+from tests.jumping import jump
+
+P = ParamSpec("P")
+T = TypeVar("T")
+BTC = "binance:futures:BTC/USDT:1m"
+ETH = "binance:futures:ETH/USDT:1m"
+Story = Callable[["Feeding"], Coroutine[Any, Any, None]]
+
+
+class AtOnce:
+    """A worker that works in the event loop, so that no time passes meanwhile."""
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the work returns, or raise what it raises."""
+        return work(*args, **kwargs)
+
+
+class Feeding:
+    """An exchange, a loop that follows it, and what the loop showed and stored."""
+
+    def __init__(self, exchange: Exchange, client: httpx.AsyncClient, dice: random.Random) -> None:
+        self.exchange = exchange
+        self.formed: list[tuple[float, Candle]] = []
+        self.commits: list[dict[str, list[int]]] = []
+        self.fail: Callable[[], None] = lambda: None
+        clock = exchange.clock.local
+        self.around = Surroundings(
+            rest=BinanceRest("futures", client, AtOnce(), clock),
+            worker=AtOnce(),
+            connect=partial(
+                connect, close_timeout=2, ping_timeout=20, max_size=1 << 20, proxy=None
+            ),
+            commit=self._commit,
+            show_forming=lambda _, candle: self.formed.append((clock(), candle)),
+            clock=clock,
+            owner="test",
+            base=exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_WS_BASE"],
+            dice=dice,
+        )
+        self.loop = MarketLoop("futures", self.around)
+
+    def _commit(self, batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
+        self.fail()
+        pipeline.run_sync(batches)
+        self.commits.append({name: candles.time.tolist() for name, candles in batches.items()})
+
+    async def minutes(self, count: float) -> None:
+        """Let so many minutes pass."""
+        await asyncio.sleep(60 * count)
+
+    def stored(self, series_id: str = BTC) -> list[Candle]:
+        """Return what is stored of a series."""
+        return selectors.candles_between(series_id, 0, 2**62).rows()
+
+    def true(self, series_id: str = BTC) -> list[Candle]:
+        """Return the closed candles of the exchange from the first stored one on, ascending."""
+        symbol = series_id.split(":")[2].replace("/", "")
+        rows = self.exchange.candles("futures", symbol, series_id.rsplit(":", 1)[1])
+        first = self.stored(series_id)[0].candle_time
+        return [Candle(*row) for row in rows if row[0] >= first]
+
+    def require_true(self, *series_ids: str, behind: int = 0) -> None:
+        """Fail unless all is stored that the exchange closed, but for so many of the newest."""
+        for series_id in series_ids or (BTC,):
+            true = self.true(series_id)
+            stored = self.stored(series_id)
+            assert stored == true[: len(stored)], series_id
+            assert len(true) - len(stored) <= behind, (len(stored), len(true))
+
+
+@contextmanager
+def database_in_the_loop() -> Iterator[None]:
+    """Let Django's database be used in an event loop."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@asynccontextmanager
+async def feeding(exchange: Exchange, *series_ids: str, seed: int = 0) -> AsyncIterator[Feeding]:
+    """Follow these series on this exchange until the block ends."""
+    rest = exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_REST_BASE"]
+    async with httpx.AsyncClient(base_url=rest, timeout=10) as client:
+        found = Feeding(exchange, client, random.Random(seed))  # noqa: S311 (a test's own)
+        names = series_ids or (BTC,)
+        jobs_make(dict.fromkeys(names, str(JobKind.WHITELIST)))
+        found.loop.want(dict.fromkeys(names, 1))
+        running = asyncio.create_task(found.loop.run())
+        try:
+            yield found
+        finally:
+            found.loop.stop()
+            await asyncio.wait_for(running, 20)
+
+
+def follow(story: Story, *series_ids: str, **how: Any) -> Feeding:
+    """Play a story of a loop that follows an exchange, in virtual time; return both, for looks."""
+
+    async def main() -> Feeding:
+        names = series_ids or (BTC,)
+        named = [name.split(":")[2].replace("/", "") for name in names]
+        symbols = how.pop("markets", named)
+        tick = asyncio.get_running_loop().time
+        seed = how.pop("seed", 0)
+        market = Market.walking(START, *symbols, seed=seed, history=how.pop("history", 300))
+        exchange = Exchange(market, Clock(START + 30, 1.0, tick=tick), **how)
+        async with exchange, feeding(exchange, *names, seed=seed) as found:
+            await story(found)
+        return found
+
+    with database_in_the_loop():
+        return jump(main())

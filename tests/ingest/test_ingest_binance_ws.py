@@ -1,0 +1,361 @@
+"""The loop of Binance streams against the exchange of the tests, in virtual time."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from pytest_django import Settings
+
+from ingest.circuits import circuit_of
+from ingest.guardrail import IngestLoopGuardrailConfig
+from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
+from ledger.models import LedgerHead
+from tests.exchange.faults import (
+    Burst,
+    ClockOff,
+    CloseAfterNext,
+    CloseAll,
+    CloseAtOnce,
+    Corrected,
+    DropAll,
+    Fault,
+    HalfOpen,
+    LateClose,
+    LostClose,
+    NoPongs,
+    OldFrames,
+    Poison,
+    Quiet,
+    Refuse,
+    RestDown,
+    RestPage,
+    RestStatus,
+    Silence,
+    SkippedBar,
+    TwiceClose,
+    Unreachable,
+)
+from tests.exchange.poison import KINDS
+from tests.ingest.feeding import BTC, ETH, Feeding, follow
+
+EVEN = IngestLoopGuardrailConfig()
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+
+
+@pytest.fixture(autouse=True)
+def guarded(settings: Settings) -> None:
+    """Turn the guardrail on, without chance in its waits."""
+    settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = True
+
+
+def after(
+    minutes: float, *faults: Fault, names: tuple[str, ...] = (BTC,), history: int = 300
+) -> Feeding:
+    """Follow an exchange with these faults for so many minutes."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(minutes)
+
+    return follow(story, *names, faults=faults, history=history)
+
+
+def attempts(feed: Feeding) -> list[float]:
+    """Return when the loop knocked, in seconds since the first time, rounded."""
+    times = [entry.time for entry in feed.exchange.log.of("attempt", "futures")]
+    return [round(time - times[0], 0) for time in times]
+
+
+def circuit(series_id: str = BTC) -> Any:
+    return circuit_of(IngestGuardrail.objects.get(series_id=series_id), 0.0)
+
+
+def test_a_new_series_is_filled_and_then_followed() -> None:
+    feed = after(5)
+
+    feed.require_true()
+    assert len(feed.stored()) == 305
+    job = IngestJob.objects.get(series_id=BTC)
+    assert (job.state, job.last_closed_time) == ("streaming", feed.stored()[-1].candle_time)
+
+
+def test_two_series_share_a_socket() -> None:
+    feed = after(4, names=(BTC, ETH))
+
+    feed.require_true(BTC, ETH)
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
+def test_refused_connections_wait_1_2_4_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 1 of `ingest.md` D9."""
+    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
+    feed = after(3, Refuse(times=4))
+
+    assert attempts(feed) == [0, 1, 3, 7, 15]
+    feed.require_true()
+    assert (circuit().consecutive_failures, circuit().state) == (0, "closed")
+
+
+def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 2 of `ingest.md` D9."""
+    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
+    feed = after(14, Refuse(times=None))
+
+    assert attempts(feed)[:9] == [0, 1, 3, 7, 15, 45, 105, 225, 465]
+    assert circuit().state in {"open", "half_open"}
+    assert not feed.stored()
+
+
+def test_a_socket_that_is_closed_at_once_opens_the_circuit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 3 of `ingest.md` D9."""
+    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
+    after(4, CloseAtOnce(times=None, code=1011))
+
+    assert circuit().trips > 0
+    assert circuit().state != "closed"
+
+
+@pytest.mark.parametrize("acknowledge", [False, True])
+def test_silence_is_found_out_and_candles_come_by_rest(acknowledge: bool) -> None:
+    """Row 5 of `ingest.md` D9."""
+    feed = after(12, Silence(times=None, acknowledge=acknowledge))
+
+    feed.require_true(behind=1)
+    assert feed.exchange.log.count("opened", "futures") > 2
+    assert IngestGuardrail.objects.get().last_error_kind == "stream"
+
+
+def test_a_quiet_market_is_no_failure() -> None:
+    """Row 6 of `ingest.md` D9."""
+    feed = after(12, Quiet(at=60, seconds=600))
+
+    feed.require_true(behind=1)
+    assert feed.exchange.log.count("opened", "futures") == 1
+    assert any(candle.volume == 0 for candle in feed.stored()[-12:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_poisoned_frame_is_rejected_and_the_next_good_one_taken(kind: str) -> None:
+    """Row 7 of `ingest.md` D9."""
+    feed = after(4, Poison(at=60, kind=kind, times=3))
+
+    feed.require_true()
+
+
+def test_too_many_bad_frames_count_as_a_failure() -> None:
+    feed = after(4, Poison(at=45, kind="not_json", times=60))
+
+    feed.require_true(behind=1)
+    assert IngestGuardrail.objects.get().last_error_kind == "parse"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LateClose(at=60, delay=2.0, times=3),
+        LostClose(at=60, times=2),
+        TwiceClose(at=60, times=3),
+        CloseAfterNext(at=60, times=2),
+        SkippedBar(at=60, times=2),
+        OldFrames(at=0, age=4.0),
+        Burst(at=60, bars=1440),
+    ],
+    ids=["9 late", "10 lost", "11 twice", "13 after the next", "skipped", "47 old", "burst"],
+)
+def test_every_candle_is_stored_once_with_the_value_of_the_exchange(fault: Fault) -> None:
+    """Row 9 of `ingest.md` D9. Row 10 of `ingest.md` D9. Row 11 of `ingest.md` D9.
+
+    Row 13 of `ingest.md` D9. Row 47 of `ingest.md` D9.
+    """
+    feed = after(5, fault)
+
+    feed.require_true()
+    assert LedgerHead.objects.get().generation == 0
+
+
+def test_a_close_that_never_comes_is_brought_after_5_seconds() -> None:
+    """Row 10 of `ingest.md` D9."""
+    seen: list[int] = []
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1.5)
+        seen.append(len(feed.stored()))
+        await feed.minutes(10 / 60)
+
+    feed = follow(story, faults=[LostClose(at=60, times=1)])
+
+    feed.require_true()
+
+
+def test_a_close_that_comes_again_with_another_price_is_a_correction() -> None:
+    """Row 12 of `ingest.md` D9."""
+    feed = after(4, Corrected(at=60, times=1))
+
+    feed.require_true()
+    assert LedgerHead.objects.get().generation == 1
+
+
+def test_three_minutes_without_a_connection_are_filled_in_order() -> None:
+    """Row 14 of `ingest.md` D9."""
+    feed = after(8, DropAll(at=60), Unreachable(at=60, seconds=180))
+
+    feed.require_true()
+    times = [time for batch in feed.commits for time in batch[BTC]]
+    assert times == sorted(set(times))
+
+
+def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
+    """Row 15 of `ingest.md` D9."""
+    held: list[str] = []
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(6)
+        held.append(IngestJob.objects.get().gaps)
+        await feed.minutes(8)
+
+    feed = follow(
+        story,
+        faults=[
+            DropAll(at=90),
+            Unreachable(at=90, seconds=90),
+            RestDown(at=90, seconds=400, times=None),
+        ],
+    )
+
+    feed.require_true()
+    assert "unknown" in held[0]
+    assert IngestJob.objects.get().gaps == "[]"
+
+
+def test_a_failed_flush_keeps_its_candles() -> None:
+    """Row 16 of `ingest.md` D9. Row 29 of `ingest.md` D9."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1)
+        feed.fail = broken
+        await feed.minutes(1)
+        feed.fail = lambda: None
+        await feed.minutes(2)
+
+    def broken() -> None:
+        raise OperationalError("the database is away")
+
+    feed = follow(story)
+
+    feed.require_true()
+    assert IngestGuardrail.objects.get().last_error_kind == "pipeline"
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012])
+def test_an_orderly_close_is_followed_by_another_connection_at_once(code: int) -> None:
+    """Row 17 of `ingest.md` D9."""
+    feed = after(4, CloseAll(at=90, code=code))
+
+    feed.require_true()
+    assert attempts(feed)[1] == pytest.approx(91, abs=2)
+    assert circuit().consecutive_failures == 0
+    assert IngestJob.objects.get().crashes == 0
+
+
+def test_a_server_that_answers_no_pings_is_left() -> None:
+    """Row 19 of `ingest.md` D9."""
+    feed = after(5, NoPongs(at=0), HalfOpen(at=0, after=10))
+
+    feed.require_true(behind=1)
+    assert feed.exchange.log.count("opened", "futures") > 1
+
+
+def test_after_429_no_process_asks_for_seven_seconds() -> None:
+    """Row 21 of `ingest.md` D9."""
+    feed = after(4, RestStatus(at=0, status=429, retry_after=7, times=1))
+
+    asked = [entry.time for entry in feed.exchange.log.of("rest")]
+    assert asked[1] - asked[0] >= 7
+    feed.require_true()
+    assert IngestJob.objects.get().crashes == 0
+
+
+def test_a_ban_of_rest_lets_streams_go_on() -> None:
+    """Row 22 of `ingest.md` D9."""
+    feed = after(5, RestStatus(at=60, status=418, times=None, seconds=200), LostClose(at=61))
+
+    assert ExchangeGate.objects.get().blocked_why == "HTTP 418"
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["empty", "repeated", "unsorted", "out_of_range", "forming_last", "overlapping"]
+)
+def test_odd_pages_of_rest_store_only_what_is_true(kind: str) -> None:
+    """Row 24 of `ingest.md` D9."""
+    feed = after(5, RestPage(at=0, kind=kind, times=3), history=2100)
+
+    feed.require_true()
+
+
+@pytest.mark.parametrize("offset", [-10.0, 10.0, 300.0, -300.0])
+def test_a_clock_that_is_off_stores_no_candle_that_still_forms(offset: float) -> None:
+    """Row 38 of `ingest.md` D9."""
+    feed = after(4, ClockOff(at=0, offset=offset))
+
+    feed.require_true(behind=1)
+    assert IngestJob.objects.get().clock_offset_s == pytest.approx(offset, abs=0.5)
+
+
+def test_without_the_guardrail_every_wait_is_2_seconds(settings: Settings) -> None:
+    """Row 39 of `ingest.md` D9."""
+    settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
+    feed = after(3, Refuse(times=6))
+
+    assert attempts(feed) == [0, 2, 4, 6, 8, 10, 12]
+    row = IngestGuardrail.objects.get()
+    assert (row.enabled, row.state, row.consecutive_failures) == (False, "closed", 0)
+
+
+def test_a_symbol_that_does_not_exist_is_named_and_tried_in_300_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 43 of `ingest.md` D9."""
+    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
+    odd = "binance:futures:NOPE/USDT:1m"
+
+    async def story(feed: Feeding) -> None:
+        feed.loop.want({BTC: 1, odd: 1})
+        await feed.minutes(4)
+
+    feed = follow(story)
+
+    feed.require_true()
+    found = circuit(odd)
+    assert (found.state, found.last_error_kind) == ("open", "config")
+    assert "NOPEUSDT" in found.last_error
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
+def test_forming_candles_are_shown_and_not_too_often() -> None:
+    feed = after(3)
+
+    times = [candle.candle_time for _, candle in feed.formed]
+    assert times == sorted(times)
+    assert len(set(times)) >= 3
+    pairs = pairwise(feed.formed)
+    assert all(b[0] - a[0] > 0.24 for a, b in pairs if a[1].candle_time == b[1].candle_time)
+
+
+def test_a_series_joins_an_open_socket_and_leaves_it() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(2)
+        feed.loop.want({BTC: 1, ETH: 2})
+        await feed.minutes(3)
+        feed.loop.want({ETH: 2})
+        await feed.minutes(2)
+
+    feed = follow(story, BTC, markets=("BTCUSDT", "ETHUSDT"))
+
+    feed.require_true(ETH)
+    log = feed.exchange.log
+    assert (log.count("opened", "futures"), log.count("unsubscribe", "futures")) == (1, 1)
