@@ -69,6 +69,7 @@ class Hub:
         self.sockets: set[Closable] = set()
         self.watching = Watching()
         self.is_closed = False
+        self._closing = asyncio.Event()
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="socket-reads")
         self._reading: dict[tuple[Any, ...], asyncio.Future[Run | None]] = {}
@@ -95,6 +96,7 @@ class Hub:
         if self.is_closed:
             return
         self.is_closed = True
+        self._closing.set()
         self._hears = False
         groups.use_loop(None)
         closing = [socket.close(1001, "server_shutdown") for socket in self.sockets]
@@ -106,6 +108,13 @@ class Hub:
             await _end(gone)
         await self.watching.close()
         self._end_reads()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, and say whether this process still serves."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return not self.is_closed
 
     def has_room(self) -> bool:
         """Say whether one more socket is served."""
@@ -279,6 +288,11 @@ def current() -> Hub:
         _Registered.hub = Hub(loop)
         _Registered.hub.start()
     return _Registered.hub
+
+
+async def pause(seconds: float) -> bool:
+    """Wait, and say whether this process still serves."""
+    return await current().pause(seconds)
 
 
 async def close() -> None:
