@@ -19,7 +19,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from market import groups, metrics, selectors
+from market import debug_relay, groups, metrics, selectors
+from market.debug_relay import Relay
 from market.groups import Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
@@ -83,12 +84,14 @@ class Hub:
     def start(self) -> None:
         """Begin to listen and to sweep."""
         groups.use_loop(self.loop)
-        work = (
+        work = [
             self._listen(),
             self._sweep_for_ever(),
             self._rejoin_for_ever(),
             self.watching.run(),
-        )
+        ]
+        if debug_relay.is_wanted():
+            work += Relay(self._layer).work()
         self._tasks = [self.loop.create_task(each) for each in work]
 
     async def close(self) -> None:
