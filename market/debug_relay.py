@@ -69,7 +69,9 @@ class Relay:
     async def join(self) -> None:
         """Become one of those who hear."""
         async with asyncio.timeout(PATIENCE):
-            self._channel = self._channel or await self._layer.new_channel("debug.")
+            # Of all receivers of a process one waits at Redis, for those of its own prefix alone:
+            # so it must be that of the hub.
+            self._channel = self._channel or await self._layer.new_channel("market.")
             await self._layer.group_add(GROUP, self._channel)
 
     async def rejoin_for_ever(self) -> None:
