@@ -1,15 +1,25 @@
-"""GET /api/market/*: stored candles, the lamp of a series and the whitelist."""
+"""GET /api/market/*: candles, their lamp, what is traded most, and what is watched."""
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from django.conf import settings
-from pydantic import Field
+from django.http import StreamingHttpResponse
+from pydantic import Field, FiniteFloat
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from market import after_read, database, metrics, selectors
+from market import (
+    after_read,
+    database,
+    hub,
+    metrics,
+    selectors,
+    top_markets,
+    top_markets_stream,
+)
 from market.access import DebugGate, MayWrite
 from market.candles import Candles
 from market.debug_events import emit, wanted
@@ -18,6 +28,7 @@ from market.health import kline_health
 from market.http import Input, NotFoundError, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
 from market.series_health import series_health
+from market.top_markets import UnsupportedExchangeError, Wish
 from market.whitelist import whitelist_read
 
 
@@ -135,6 +146,64 @@ class MetricsView(APIView):
         if not settings.TRADE_CANVAS_ENABLE_RUNTIME_METRICS:
             raise NotFoundError
         return Response(metrics.KEPT.shown())
+
+
+class TopMarketsQuery(Input):
+    """Which symbols of which market, and how many."""
+
+    exchange: str = "binance"
+    market: Literal["spot", "futures"]
+    quote_asset: str = Field(default="USDT", min_length=1, max_length=12)
+    limit: int = Field(default=20, ge=1, le=200)
+
+    def wish(self) -> Wish:
+        """Return what is asked for, of the one exchange that there is."""
+        if self.exchange != "binance":
+            raise UnsupportedExchangeError
+        return Wish(self.market, self.quote_asset.upper(), self.limit)
+
+
+class FreshTopMarketsQuery(TopMarketsQuery):
+    """The same, kept answers not wanted with `force`."""
+
+    force: bool = False
+
+
+class TopMarketsStreamQuery(TopMarketsQuery):
+    """The same, how often to look and after how many events to end; 0 never ends."""
+
+    interval_s: FiniteFloat = Field(default=2.0, ge=0.2, le=30)
+    max_events: int = Field(default=0, ge=0, le=1000)
+
+
+class TopMarketsView(APIView):
+    """`GET /api/market/top_markets` (`protocol.md` 3.6)."""
+
+    def get(self, request: Request) -> Response:
+        """Answer with the most traded symbols."""
+        query = read_query(FreshTopMarketsQuery, request)
+        wish = query.wish()
+        if query.force:
+            top_markets.TOP.force_allowed(request.META["REMOTE_ADDR"], wish.market)
+        return Response(top_markets.TOP.read_in_thread(wish, force=query.force))
+
+
+class TopMarketsStreamView(APIView):
+    """`GET /api/market/top_markets/stream` (`protocol.md` 3.7)."""
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Answer with events that the server's own loop makes, so that no thread waits."""
+        query = read_query(TopMarketsStreamQuery, request)
+        events = top_markets_stream.events(
+            top_markets.TOP,
+            query.wish(),
+            interval=query.interval_s,
+            most=query.max_events,
+            pause=hub.pause,
+        )
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        kind = "text/event-stream; charset=utf-8"
+        return StreamingHttpResponse(events, content_type=kind, headers=headers)
 
 
 class WhitelistView(APIView):

@@ -44,16 +44,16 @@ class Ring:
     """The newest events, each with a number, oldest first."""
 
     def __init__(self) -> None:
-        self._events: deque[tuple[int, Event]] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[tuple[int, Event, bool]] = deque(maxlen=MOST_EVENTS)
         self._newest = 0
         self._listeners: set[Listener] = set()
         self._lock = Lock()
 
-    def add(self, event: Event) -> None:
-        """Keep an event and wake the listeners."""
+    def add(self, event: Event, *, is_own: bool = True) -> None:
+        """Keep an event, of this process or another one, and wake the listeners."""
         with self._lock:
             self._newest += 1
-            self._events.append((self._newest, event))
+            self._events.append((self._newest, event, is_own))
             listeners = list(self._listeners)
         for listener in listeners:
             try:
@@ -64,7 +64,14 @@ class Ring:
     def after(self, number: int) -> tuple[int, list[Event]]:
         """Return the number of the newest event, and the events later than `number`."""
         with self._lock:
-            return self._newest, [event for own, event in self._events if own > number]
+            return self._newest, [event for own, event, _ in self._events if own > number]
+
+    def own_after(self, number: int) -> tuple[int, list[Event]]:
+        """Return the same, of this process alone."""
+        with self._lock:
+            return self._newest, [
+                event for own, event, is_own in self._events if is_own and own > number
+            ]
 
     def join(self, listener: Listener) -> None:
         """Wake a listener from now on."""
@@ -130,17 +137,17 @@ class DebugSession:
 
 def snapshot_frame(events: Iterable[Event]) -> str:
     """Return the frame of all events that are kept."""
-    texts = [orjson.Fragment(_encoded(event)) for event in events]
+    texts = [orjson.Fragment(encoded(event)) for event in events]
     return orjson.dumps({"type": "debug_snapshot", "events": texts}).decode()
 
 
 def event_frame(event: Event) -> str:
     """Return the frame of one event."""
-    return orjson.dumps({"type": "debug_event", "event": orjson.Fragment(_encoded(event))}).decode()
+    return orjson.dumps({"type": "debug_event", "event": orjson.Fragment(encoded(event))}).decode()
 
 
-def _encoded(event: Event) -> bytes:
-    """Return the event as JSON; data that JSON cannot hold are shown as text."""
+def encoded(event: Event) -> bytes:
+    """Return an event as JSON; data that JSON cannot hold are shown as text."""
     try:
         return orjson.dumps(event, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError:

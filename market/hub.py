@@ -19,7 +19,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from market import first_window, groups, messages, metrics, selectors
+from market import debug_relay, first_window, groups, messages, metrics, selectors
+from market.debug_relay import Relay
 from market.groups import Forming, Hint, group_name
 from market.series import SeriesId
 from market.subscriptions import AnnouncedHead, News, Run, Subscription
@@ -69,6 +70,7 @@ class Hub:
         self.sockets: set[Closable] = set()
         self.watching = Watching()
         self.is_closed = False
+        self._closing = asyncio.Event()
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="socket-reads")
         self._reading: dict[tuple[Any, ...], asyncio.Future[Run | None]] = {}
@@ -82,12 +84,14 @@ class Hub:
     def start(self) -> None:
         """Begin to listen and to sweep."""
         groups.use_loop(self.loop)
-        work = (
+        work = [
             self._listen(),
             self._sweep_for_ever(),
             self._rejoin_for_ever(),
             self.watching.run(),
-        )
+        ]
+        if debug_relay.is_wanted():
+            work += Relay(self._layer).work()
         self._tasks = [self.loop.create_task(each) for each in work]
 
     async def close(self) -> None:
@@ -95,6 +99,7 @@ class Hub:
         if self.is_closed:
             return
         self.is_closed = True
+        self._closing.set()
         self._hears = False
         groups.use_loop(None)
         closing = [socket.close(1001, "server_shutdown") for socket in self.sockets]
@@ -106,6 +111,13 @@ class Hub:
             await _end(gone)
         await self.watching.close()
         self._end_reads()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, and say whether this process still serves."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return not self.is_closed
 
     def has_room(self) -> bool:
         """Say whether one more socket is served."""
@@ -300,6 +312,11 @@ def current() -> Hub:
         _Registered.hub = Hub(loop)
         _Registered.hub.start()
     return _Registered.hub
+
+
+async def pause(seconds: float) -> bool:
+    """Wait, and say whether this process still serves."""
+    return await current().pause(seconds)
 
 
 async def close() -> None:

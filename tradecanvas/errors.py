@@ -14,6 +14,7 @@ from ledger.repair import OverlayRepairError
 from market.access import CsrfFailedError, ForbiddenError, NotAuthenticatedError, NotJSONError
 from market.http import BodyTooLargeError, InvalidInputError, NotFoundError
 from market.series import BadSeriesIdError
+from market.top_markets import RateLimitedError, UnsupportedExchangeError, UpstreamError
 
 # Error class: status and detail. No detail: what the error itself says. Subclasses count.
 ANSWERS: dict[type[Exception], tuple[int, str | None]] = {
@@ -28,6 +29,9 @@ ANSWERS: dict[type[Exception], tuple[int, str | None]] = {
     ForbiddenError: (403, "forbidden"),
     CsrfFailedError: (403, "csrf_failed"),
     BodyTooLargeError: (413, "body_too_large"),
+    UnsupportedExchangeError: (400, "unsupported exchange"),
+    RateLimitedError: (429, "rate_limited"),
+    UpstreamError: (502, None),
     NotJSONError: (415, "unsupported_media_type"),
     Http404: (404, "Not Found"),
     PermissionDenied: (403, "forbidden"),

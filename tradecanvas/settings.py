@@ -172,7 +172,10 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": LOG_LEVEL},
         "debug_events": {"class": "market.debug.RingHandler"},
     },
-    "loggers": {"market.debug_events": {"handlers": ["debug_events"], "level": "DEBUG"}},
+    "loggers": {
+        "market.debug_events": {"handlers": ["debug_events"], "level": "DEBUG"},
+        "httpx": {"level": "WARNING"},  # it would name every request
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 logging.captureWarnings(capture=True)

@@ -14,11 +14,17 @@ from django.test import Client
 from pytest_django import Settings
 
 from factors.engine.plugins.pivot import Pivot
+from ingest import pipeline
 from ingest.debug import ingest_state
 from ingest.models import IngestGuardrail, IngestJob
+from ingest.startup_sync import run_startup_kline_sync
+from ledger import frames
+from ledger.advance import IngestPipelineError
+from ledger.alignment import OutOfSyncError
+from ledger.warmup import MarketLedgerWarmupService
 from market import metrics
 from market.debug import RING
-from tests.ledger.reading import SERIES, START, get
+from tests.ledger.reading import SERIES, START, flat, get
 
 pytestmark = pytest.mark.django_db
 
@@ -261,3 +267,88 @@ def test_nothing_is_kept_while_the_gate_is_closed(watcher: Client, settings: Set
     watcher.get("/api/frame/live", {"series_id": SERIES})
 
     assert events() == []
+
+
+def test_drawings_that_are_refused_are_told(watcher: Client) -> None:
+    post(watcher, CLOSED, series_id=SERIES, candle=CANDLE)
+    RING.clear()
+    refused = OutOfSyncError("ledger_out_of_sync:overlay", "draw_read.ledger_out_of_sync.overlay")
+
+    with patch.object(frames, "delta", side_effect=refused):
+        assert get(watcher, "draw/delta", series_id=SERIES, at_time=START).status_code == 409
+
+    (event,) = events()
+    assert (event["event"], event["level"]) == (
+        "read.http.draw_delta.overlay_out_of_sync",
+        "warn",
+    )
+    reason = "draw_read.ledger_out_of_sync.overlay"
+    assert event["data"] == {
+        "at_time": START,
+        "strict_mode": True,
+        "checks": [{"plugin": "overlay", "should_rebuild": True, "reason": reason}],
+    }
+
+
+def test_a_repair_is_told(watcher: Client, settings: Settings) -> None:
+    settings.TRADE_CANVAS_ENABLE_READ_REPAIR_API = True
+    post(watcher, CLOSED, series_id=SERIES, candle=CANDLE)
+    RING.clear()
+
+    post(watcher, "/api/dev/repair/overlay", series_id=SERIES)
+
+    told = {event["event"]: event["data"] for event in events()}
+    repaired = told["read.http.overlay_repair"]
+    assert (repaired["aligned_time"], repaired["overlay_head_time"]) == (START, START)
+    assert repaired["steps"][-2:] == ["overlay.reset_series", "overlay.ingest_closed"]
+
+
+def test_a_warm_up_is_told_with_the_heads_before_and_after(
+    watcher: Client, settings: Settings
+) -> None:
+    settings.TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP = True
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = False
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = True
+
+    MarketLedgerWarmupService().ensure_ledgers_warm(SERIES, START + 60)
+
+    (event,) = events()
+    assert event["event"] == "read.http.market_candles_ledger_warmup"
+    assert event["data"] == {
+        "target_time": START + 60,
+        "factor_head_before": None,
+        "overlay_head_before": None,
+        "steps": [f"factor.ingest_closed:{SERIES}", f"overlay.ingest_closed:{SERIES}"],
+        "factor_head_after": START + 60,
+        "overlay_head_after": START + 60,
+    }
+
+
+def test_a_warm_up_that_fails_is_a_warning(watcher: Client, settings: Settings) -> None:
+    settings.TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP = True
+    with patch.object(Pivot, "step", side_effect=ValueError("odd")):
+        with pytest.raises(IngestPipelineError):
+            pipeline.run_sync({SERIES: flat(1, 2)})
+        MarketLedgerWarmupService().ensure_ledgers_warm(SERIES, START + 60)
+
+    (event,) = events()
+    assert event["level"] == "warn"
+    assert "odd" in event["data"]["error"]
+
+
+def test_a_start_up_sync_is_told_series_by_series(watcher: Client) -> None:
+    run_startup_kline_sync(
+        backfill=lambda series, candles, to_time: 0,
+        series_ids=[SERIES, "odd"],
+        enabled=True,
+        target_candles=100,
+        now_time=START,
+    )
+
+    first, second, last = events()
+    assert (first["series_id"], first["level"]) == ("odd", "error")
+    assert first["data"]["error"] == "invalid_series_timeframe"
+    assert (second["series_id"], second["data"]["lagging"]) == (SERIES, True)
+    assert second["data"]["error"] is None
+    assert (last["event"], last["data"]["series_errors"]) == ("write.startup.kline_sync.done", 1)
