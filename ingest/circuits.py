@@ -77,10 +77,16 @@ class Circuits:
         for name in self._each(series_ids, now, IngestLoopGuardrail.reset):
             logger.warning("ingest.circuit_reset series_id=%s user=%r", name, user)
 
-    def hold(self, series_ids: Iterable[str], user: str, now: float) -> None:
-        """Keep the circuits open for a person until they are reset; no use where they are off."""
-        for name in self._each(series_ids, now, lambda g: g.hold(user, now=now)):
+    def hold(self, series_ids: Iterable[str], user: str, now: float) -> list[str]:
+        """Keep the circuits open for a person until they are reset.
+
+        Return the series that are held, which is none where circuits are off.
+        """
+        done = self._each(series_ids, now, lambda guardrail: guardrail.hold(user, now=now))
+        held = [name for name, is_held in done.items() if is_held]
+        for name in held:
             logger.warning("ingest.circuit_held series_id=%s user=%r", name, user)
+        return held
 
     def snapshots(self, series_ids: Iterable[str], now: float) -> dict[str, dict[str, Any]]:
         """Return what a debug page shows of each series; writes nothing."""

@@ -285,10 +285,13 @@ class IngestLoopGuardrail:
         """Close the circuit for a person, also one that is held; rotations are forgotten, too."""
         self.circuit = replace(_closed(self.circuit), rotations=())
 
-    def hold(self, user: str, *, now: float) -> None:
-        """Open the circuit for a person; it stays so, whatever happens, until it is reset."""
+    def hold(self, user: str, *, now: float) -> bool:
+        """Open the circuit for a person; it stays so, whatever happens, until it is reset.
+
+        Say whether it is held: there is none to hold where it is switched off.
+        """
         if not self.enabled:
-            return
+            return False
         until = now + HOLD_S
         self.circuit = replace(
             self.circuit,
@@ -300,6 +303,7 @@ class IngestLoopGuardrail:
             probe_owner="",
             probe_at=None,
         )
+        return True
 
     def snapshot(self, *, now: float) -> dict[str, Any]:
         """Return what a debug page shows of it."""
