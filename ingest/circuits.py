@@ -91,7 +91,7 @@ class Circuits:
     def snapshots(self, series_ids: Iterable[str], now: float) -> dict[str, dict[str, Any]]:
         """Return what a debug page shows of each series; writes nothing."""
         rows = rows_read(series_ids)
-        return {name: self._guardrail(row, now).snapshot(now=now) for name, row in rows.items()}
+        return {name: self.guardrail_of(row, now).snapshot(now=now) for name, row in rows.items()}
 
     def _each(
         self, series_ids: Iterable[str], now: float, event: Callable[[IngestLoopGuardrail], T]
@@ -103,7 +103,7 @@ class Circuits:
             changed: list[IngestGuardrail] = []
             tell: dict[str, Callable[[], None]] = {}
             for name, row in rows_read(pending).items():
-                before, guardrail = circuit_of(row), self._guardrail(row, now)
+                before, guardrail = circuit_of(row), self.guardrail_of(row, now)
                 results[name] = event(guardrail)
                 if guardrail.circuit != before or guardrail.enabled != row.enabled:
                     circuit_put(row, guardrail.circuit)
@@ -116,7 +116,8 @@ class Circuits:
             pending = tell.keys() - won
         return dict(sorted(results.items()))
 
-    def _guardrail(self, row: IngestGuardrail, now: float) -> IngestLoopGuardrail:
+    def guardrail_of(self, row: IngestGuardrail, now: float) -> IngestLoopGuardrail:
+        """Return the guardrail that goes on from a row."""
         guardrail = IngestLoopGuardrail(
             enabled=settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL,
             config=self.config,
