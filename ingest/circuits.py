@@ -1,134 +1,142 @@
-"""The circuits of series as rows: every process sees the same, and a restart forgets nothing.
+"""The circuits of series, as every process sees them: each event is one change of a row.
 
-A change holds the row, so that of two workers who find a circuit half open one is the probe.
-Blocking work; loops and the supervisor call it in threads.
+Whoever loses a race reads again and tries again, so of two workers one becomes the probe. Any
+number of series go in at once: they share the statements, and each has its own event.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
-import orjson
 from django.conf import settings
 
-from ingest import guardrail
-from ingest.circuit_table import CLOSED
-from ingest.guardrail import Circuit, Failure, IngestLoopGuardrailConfig
+from ingest.circuit_rows import circuit_of, circuit_put, rows_read, rows_write
+from ingest.guardrail import (
+    UNCOUNTED,
+    Circuit,
+    FailureKind,
+    IngestLoopGuardrail,
+    IngestLoopGuardrailConfig,
+    State,
+)
 from ingest.models import IngestGuardrail
-from market import database
 
 logger = logging.getLogger(__name__)
-
-CONFIG = IngestLoopGuardrailConfig(jitter_ratio=0.2)
-LISTS = ("failures", "rotations")
-COLUMNS = [field.name for field in fields(Circuit)]
-Change = Callable[[Circuit], tuple[Circuit, float]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who may try now, and the least time that one of the others has to wait."""
+    """Which series may be tried now, and the least wait of the others (0 if there are none)."""
 
     admitted: list[str]
     wait: float
 
 
-def is_enabled() -> bool:
-    """Say whether failures are counted at all."""
-    return bool(settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL)
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """The stored circuits under one policy; a series without a row has a fresh, closed one.
+
+    Whether circuits are in use says `TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL`. `uniform` draws
+    the jitter that the policy asks for.
+    """
+
+    config: IngestLoopGuardrailConfig = field(default_factory=IngestLoopGuardrailConfig)
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def peek(self, series_ids: Iterable[str], now: float) -> dict[str, float]:
+        """Return how long each series has to wait; no attempt, so nobody becomes the probe."""
+        return self._each(series_ids, now, lambda guardrail: guardrail.peek(now=now))
+
+    def begin_attempt(self, series_ids: Iterable[str], owner: str, now: float) -> Attempt:
+        """Let those series be tried whose circuit admits it; `owner` names who tries."""
+        waits = self._each(series_ids, now, lambda g: g.before_attempt(owner, now=now))
+        admitted = [name for name, wait in waits.items() if not wait]
+        return Attempt(admitted, min(filter(None, waits.values()), default=0.0))
+
+    def succeeded(self, series_ids: Iterable[str], now: float) -> None:
+        """Close the circuits: candles were committed, or the feed was stable long enough."""
+        self._each(series_ids, now, lambda guardrail: guardrail.on_success(now=now))
+
+    def failed(
+        self, series_ids: Iterable[str], kind: FailureKind, error: BaseException | str, now: float
+    ) -> dict[str, float]:
+        """Take in one failure of each series; return how long each has to wait."""
+        waits = self._each(series_ids, now, lambda g: g.on_failure(error=error, now=now, kind=kind))
+        for name, wait in waits.items():
+            text = "ingest.failed series_id=%s kind=%s wait=%.1f error=%r"
+            level = logging.INFO if kind in UNCOUNTED else logging.WARNING
+            logger.log(level, text, name, kind, wait, str(error))
+        return waits
+
+    def reset(self, series_ids: Iterable[str], user: str, now: float) -> None:
+        """Close the circuits for a person, also those that are held."""
+        for name in self._each(series_ids, now, IngestLoopGuardrail.reset):
+            logger.warning("ingest.circuit_reset series_id=%s user=%r", name, user)
+
+    def hold(self, series_ids: Iterable[str], user: str, now: float) -> list[str]:
+        """Keep the circuits open for a person until they are reset.
+
+        Return the series that are held, which is none where circuits are off.
+        """
+        done = self._each(series_ids, now, lambda guardrail: guardrail.hold(user, now=now))
+        held = [name for name, is_held in done.items() if is_held]
+        for name in held:
+            logger.warning("ingest.circuit_held series_id=%s user=%r", name, user)
+        return held
+
+    def snapshots(self, series_ids: Iterable[str], now: float) -> dict[str, dict[str, Any]]:
+        """Return what a debug page shows of each series; writes nothing."""
+        rows = rows_read(series_ids)
+        return {name: self.guardrail_of(row, now).snapshot(now=now) for name, row in rows.items()}
+
+    def _each(
+        self, series_ids: Iterable[str], now: float, event: Callable[[IngestLoopGuardrail], T]
+    ) -> dict[str, T]:
+        """Let the event happen to each circuit and write those that changed, until all are in."""
+        results: dict[str, T] = {}
+        pending = set(series_ids)
+        while pending:
+            changed: list[IngestGuardrail] = []
+            tell: dict[str, Callable[[], None]] = {}
+            for name, row in rows_read(pending).items():
+                before, guardrail = circuit_of(row), self.guardrail_of(row, now)
+                results[name] = event(guardrail)
+                if guardrail.circuit != before or guardrail.enabled != row.enabled:
+                    circuit_put(row, guardrail.circuit)
+                    row.enabled = guardrail.enabled
+                    changed.append(row)
+                    tell[name] = partial(_tell, name, before, guardrail.circuit, now)
+            won = rows_write(changed)
+            for name in sorted(won):
+                tell[name]()
+            pending = tell.keys() - won
+        return dict(sorted(results.items()))
+
+    def guardrail_of(self, row: IngestGuardrail, now: float) -> IngestLoopGuardrail:
+        """Return the guardrail that goes on from a row."""
+        guardrail = IngestLoopGuardrail(
+            enabled=settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL,
+            config=self.config,
+            uniform=self.uniform,
+        )
+        guardrail.restore(circuit_of(row), now=now)
+        return guardrail
 
 
-def circuit_of(row: IngestGuardrail, now: float) -> Circuit:
-    """Return the circuit that a row holds."""
-    values = {name: getattr(row, name) for name in COLUMNS}
-    lists = {name: tuple(orjson.loads(values[name])) for name in LISTS}
-    return guardrail.loaded(Circuit(**values | lists), now, CONFIG)
-
-
-def begin_attempt(series_ids: Sequence[str], owner: str, now: float) -> Attempt:
-    """Let those series try whose circuits admit it; the row of a probe names its owner."""
-    if not is_enabled():
-        return Attempt(sorted(series_ids), 0.0)
-
-    def admit(circuit: Circuit) -> tuple[Circuit, float]:
-        if circuit.state == CLOSED and (circuit.next_attempt_at or now) > now:
-            return circuit, (circuit.next_attempt_at or now) - now
-        return guardrail.admitted(circuit, now, CONFIG, owner)
-
-    waits = _change(series_ids, admit, now)
-    admitted = sorted(name for name, wait in waits.items() if wait <= 0)
-    return Attempt(admitted, min((wait for wait in waits.values() if wait > 0), default=0.0))
-
-
-def succeeded(series_ids: Iterable[str], now: float) -> None:
-    """Close the circuits of these series."""
-    if is_enabled():
-        _change(series_ids, lambda circuit: (guardrail.succeeded(circuit, now), 0.0), now)
-
-
-def failed(series_ids: Iterable[str], kind: str, error: str, now: float) -> dict[str, float]:
-    """Note one failure for each of these series; return how long each has to wait."""
-    if not is_enabled():
-        waits = _change(series_ids, lambda _: (Circuit(), guardrail.FIXED_WAIT), now)
-        return dict.fromkeys(waits, guardrail.ROTATION_WAIT) if kind == "rotation" else waits
-    return _change(
-        series_ids, lambda one: guardrail.failed(one, now, CONFIG, Failure(kind, error)), now
-    )
-
-
-def reset(series_id: str, user: str, now: float | None = None) -> None:
-    """Close a circuit because somebody said so."""
-    logger.info("ingest.circuit_reset %s by=%s", series_id, user)
-    at = time.time() if now is None else now
-    _change([series_id], lambda _: (Circuit(), 0.0), at)
-
-
-def hold(series_id: str, user: str, now: float | None = None) -> None:
-    """Keep a circuit open until somebody resets it."""
-    at = time.time() if now is None else now
-    _change([series_id], lambda circuit: (guardrail.held(circuit, at, user), 0.0), at)
-
-
-def _change(series_ids: Iterable[str], change: Change, now: float) -> dict[str, float]:
-    """Change the circuits of series in one transaction; return what `change` says of each."""
-    names, waits = sorted(set(series_ids)), {}
-    with database.writing():
-        rows = _rows(names)
-        altered = []
-        for row in rows:
-            before = circuit_of(row, now)
-            after, waits[row.series_id] = change(before)
-            if after != before or row.enabled != is_enabled():
-                _tell(row.series_id, before, after)
-                _put(row, after)
-                altered.append(row)
-        IngestGuardrail.objects.bulk_update(altered, [*COLUMNS, "enabled", "revision"])
-    return waits
-
-
-def _rows(names: list[str]) -> list[IngestGuardrail]:
-    """Return the locked rows of these series, made where they are missing."""
-    found = IngestGuardrail.objects.filter(series_id__in=names).order_by("series_id")
-    missing = set(names) - set(found.values_list("series_id", flat=True))
-    rows = [IngestGuardrail(series_id=name, enabled=is_enabled()) for name in sorted(missing)]
-    IngestGuardrail.objects.bulk_create(rows, ignore_conflicts=True)
-    return list(found.select_for_update())
-
-
-def _put(row: IngestGuardrail, circuit: Circuit) -> None:
-    values: dict[str, Any] = asdict(circuit)
-    for name, value in values.items():
-        setattr(row, name, orjson.dumps(value).decode() if name in LISTS else value)
-    row.enabled = is_enabled()
-    row.revision += 1
-
-
-def _tell(series_id: str, before: Circuit, after: Circuit) -> None:
-    if before.state != after.state:
-        logger.warning(
-            "ingest.circuit_%s %s from=%s kind=%s trips=%s error=%s",
-            after.state, series_id, before.state, after.last_error_kind, after.trips,
-            after.last_error,
-        )  # fmt: skip
+def _tell(series_id: str, before: Circuit, after: Circuit, now: float) -> None:
+    """Write a log line if the state changed, or another one became the probe."""
+    if after.state is State.HALF_OPEN:
+        if after.probe_at not in {None, before.probe_at}:
+            logger.info("ingest.circuit_probed series_id=%s owner=%s", series_id, after.probe_owner)
+    elif after.state is before.state:
+        return
+    elif after.state is State.OPEN:
+        text = "ingest.circuit_opened series_id=%s kind=%s wait=%.1f"
+        wait = (after.open_until or now) - now
+        logger.warning(text, series_id, after.last_error_kind, wait)
+    else:
+        logger.info("ingest.circuit_closed series_id=%s", series_id)

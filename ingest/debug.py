@@ -8,17 +8,19 @@ from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
+from ingest.guardrail import IngestLoopGuardrailConfig
 from ingest.models import CircuitState, IngestGuardrail, IngestJob, JobState
 from market import database
 from market.whitelist import whitelist_read
 
+CONFIG = IngestLoopGuardrailConfig()
 # The numbers of the guardrail.
 GUARDRAIL_CONFIG = {
-    "crash_budget": 5,
-    "budget_window_s": 60.0,
-    "backoff_initial_s": 1.0,
-    "backoff_max_s": 15.0,
-    "open_cooldown_s": 30.0,
+    "crash_budget": CONFIG.crash_budget,
+    "budget_window_s": CONFIG.budget_window_s,
+    "backoff_initial_s": CONFIG.backoff_initial_s,
+    "backoff_max_s": CONFIG.backoff_max_s,
+    "open_cooldown_s": CONFIG.open_cooldown_s,
 }
 LEASED = ExpressionWrapper(Q(lease_expires_at__gt=Now()), output_field=BooleanField())
 JOB_FIELDS = (

@@ -10,14 +10,19 @@ from django.conf import settings
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
+from ingest.circuits import Circuits
+from ingest.guardrail import IngestLoopGuardrailConfig
 from ingest.lease import leases_require
 from ingest.loop import Surroundings
 from ingest.rest import BinanceRest, rest_client
+from ingest.station import Station
 from ingest.threads import Worker
 from market.candles import Candles
 from market.groups import announce_forming
 
 MOST_FRAME = 1 << 20
+# Feeds of one market fail together; chance keeps them from knocking together.
+CIRCUITS = Circuits(IngestLoopGuardrailConfig(jitter_ratio=0.2))
 
 
 def owner_name() -> str:
@@ -25,15 +30,20 @@ def owner_name() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{time.time_ns() // 1_000_000}"
 
 
-def surroundings(market: str, *, owner: str, worker: Worker) -> Surroundings:
+def station(worker: Worker) -> Station:
+    """Return what this process follows feeds with."""
+    return Station(owner_name(), worker, CIRCUITS, time.time)
+
+
+def surroundings(market: str, *, station: Station) -> Surroundings:
     """Return what the loop of a market talks to."""
     bases = {
         "spot": settings.TRADE_CANVAS_BINANCE_SPOT_WS_BASE,
         "futures": settings.TRADE_CANVAS_BINANCE_FUTURES_WS_BASE,
     }
     return Surroundings(
-        rest=BinanceRest(market, rest_client(market), worker, time.time),
-        worker=worker,
+        rest=BinanceRest(market, rest_client(market), station.worker, station.clock),
+        station=station,
         connect=partial(
             connect,
             ping_interval=20,
@@ -46,8 +56,6 @@ def surroundings(market: str, *, owner: str, worker: Worker) -> Surroundings:
         ),
         commit=commit,
         show_forming=announce_forming,
-        clock=time.time,
-        owner=owner,
         base=bases[market],
     )
 

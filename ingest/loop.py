@@ -7,17 +7,15 @@ lost between the two. Rules: `ingest.md` D5; what a series needs is decided in `
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 from django.conf import settings
 from django.db.models import F
 
-from ingest import circuits
 from ingest.asking import Asker
 from ingest.binance import (
     EXCHANGE,
@@ -30,11 +28,12 @@ from ingest.binance import (
 from ingest.failures import BadFramesError, RotationError, StaleStreamError, kind_of
 from ingest.feed import SeriesFeed
 from ingest.gate import RateLimitedError
+from ingest.guardrail import FailureKind
 from ingest.jobs import jobs_heard, jobs_note
 from ingest.lease import LeaseLostError
 from ingest.models import JobState
 from ingest.rest import BinanceRest, RestError
-from ingest.threads import Worker
+from ingest.station import Station
 from ledger.advance import CANDLE_STEP, IngestPipelineError
 from market import selectors
 from market.candles import Candle, Candles
@@ -74,15 +73,12 @@ class Surroundings:
     `commit` stores closed candles of series under their lease tokens and announces them; it blocks.
     """
 
+    station: Station
     rest: BinanceRest
-    worker: Worker
     connect: Callable[[str], AbstractAsyncContextManager[Socket]]
     commit: Callable[[Mapping[str, Candles], Mapping[str, int]], object]
     show_forming: Callable[[str, Candle], None]
-    clock: Callable[[], float]
-    owner: str
     base: str
-    dice: random.Random = field(default_factory=random.Random)
 
 
 class MarketLoop:
@@ -91,6 +87,7 @@ class MarketLoop:
     def __init__(self, market: str, around: Surroundings) -> None:
         self.market = market
         self.around = around
+        self._station = around.station
         self.feeds: dict[str, SeriesFeed] = {}
         self.lost: set[str] = set()
         self.rejected: dict[str, int] = {}
@@ -137,7 +134,10 @@ class MarketLoop:
         """Return the series whose circuits admit an attempt; wait if there are none."""
         self._changed.clear()
         attempt = await self._run(
-            circuits.begin_attempt, sorted(names), self.around.owner, self.around.clock()
+            self._station.circuits.begin_attempt,
+            sorted(names),
+            self._station.owner,
+            self._station.clock(),
         )
         ready = [name for name in attempt.admitted if await self._prepare(name)]
         if waiting := sorted(names - set(ready)):
@@ -173,7 +173,7 @@ class MarketLoop:
         async with AsyncExitStack() as sockets:
             socket = await sockets.enter_async_context(self.around.connect(self._url()))
             self._opened = self._checked = self._tick()
-            connected = self.around.clock()
+            connected = self._station.clock()
             fields = {"state": JobState.BACKFILLING, "connected_at": connected}
             await self._note(names, **fields)
             try:
@@ -312,7 +312,7 @@ class MarketLoop:
         if names:
             for name in names:
                 self.feeds[name].is_proven = True
-            await self._run(circuits.succeeded, names, self.around.clock())
+            await self._run(self._station.circuits.succeeded, names, self._station.clock())
 
     async def _check(self, socket: Socket) -> None:
         """Once a second: join and leave series, and say what was heard."""
@@ -321,7 +321,7 @@ class MarketLoop:
             await self._proven([n for n, f in self._live.items() if f.frames and not f.is_proven])
         if tick - self._noted >= NOTE_SECONDS:
             self._noted = tick
-            await self._run(jobs_heard, list(self._live.values()), self.around.clock(), tick)
+            await self._run(jobs_heard, list(self._live.values()), self._station.clock(), tick)
         wanted = set(self._tokens) - self.lost
         if gone := set(self._live) - wanted:
             await self._say(socket, "UNSUBSCRIBE", gone)
@@ -338,7 +338,7 @@ class MarketLoop:
     async def _join(self, socket: Socket, names: list[str]) -> None:
         """Let more series onto an open socket, as far as their circuits admit them."""
         attempt = await self._run(
-            circuits.begin_attempt, names, self.around.owner, self.around.clock()
+            self._station.circuits.begin_attempt, names, self._station.owner, self._station.clock()
         )
         joined = [name for name in attempt.admitted if await self._prepare(name)]
         if not joined:
@@ -347,7 +347,7 @@ class MarketLoop:
             self.feeds[name].connected(self._tick())
             self._live[name] = self.feeds[name]
         self._routes = wanted_by(feed.series for feed in self._live.values())
-        fields = {"state": JobState.BACKFILLING, "connected_at": self.around.clock()}
+        fields = {"state": JobState.BACKFILLING, "connected_at": self._station.clock()}
         await self._note(joined, **fields)
         await self._say(socket, "SUBSCRIBE", joined)
 
@@ -408,8 +408,8 @@ class MarketLoop:
         """Tell the circuits of these series; wait here if nothing else is to be done meanwhile."""
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
-        now = self.around.clock()
-        waits = await self._run(circuits.failed, names, kind, said, now)
+        now = self._station.clock()
+        waits = await self._run(self._station.circuits.failed, names, FailureKind(kind), said, now)
         fields: dict[str, Any] = {"last_error": said[:2000], "state": JobState.WAITING}
         if kind not in {"rotation", "lease_lost", "rate_limit"}:
             fields |= {"crashes": F("crashes") + 1, "last_crash_at": now}
@@ -431,7 +431,7 @@ class MarketLoop:
         await self._run(jobs_note, list(names), **fields)
 
     async def _run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await self.around.worker.run(work, *args, **kwargs)
+        return await self._station.worker.run(work, *args, **kwargs)
 
     def _tick(self) -> float:
         return asyncio.get_running_loop().time()

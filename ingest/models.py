@@ -29,9 +29,7 @@ class IngestGuardrail(models.Model):
         max_length=16, choices=CircuitState.choices, default=CircuitState.CLOSED
     )
     failures = models.TextField(default="[]", help_text="JSON: times of failures in the window")
-    rotations = models.TextField(
-        default="[]", help_text="JSON: times of connections that ended well"
-    )
+    rotations = models.TextField(default="[]", help_text="JSON: times of closes that are usual")
     consecutive_failures = models.IntegerField(default=0)
     trips = models.IntegerField(default=0, help_text="openings without a success between")
     last_failure_at = models.FloatField(null=True)

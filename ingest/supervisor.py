@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from django.conf import settings
 from django.db import DatabaseError
 
-from ingest import circuits
 from ingest.binance import symbol_of
+from ingest.guardrail import FailureKind
 from ingest.jobs import jobs_note
 from ingest.lease import (
     GIVE_UP_SECONDS,
@@ -19,7 +19,7 @@ from ingest.lease import (
 )
 from ingest.loop import MarketLoop, Surroundings
 from ingest.models import JobState
-from ingest.threads import Worker
+from ingest.station import Station
 from ingest.wishes import jobs_settle
 from market.series import SeriesId
 
@@ -39,16 +39,16 @@ class IngestSupervisor:
     def __init__(
         self,
         *,
-        owner: str,
+        station: Station,
         surroundings: Callable[[str], Surroundings],
-        worker: Worker,
-        clock: Callable[[], float],
         named: Iterable[str] = (),
     ) -> None:
-        self.owner = owner
+        self.owner = station.owner
         self.named = tuple(named)
         self.tokens: dict[str, int] = {}
-        self._surroundings, self._worker, self._clock = surroundings, worker, clock
+        self._surroundings = surroundings
+        self._worker, self._clock = station.worker, station.clock
+        self._circuits = station.circuits
         self._loops: dict[str, MarketLoop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._renewed = 0.0
@@ -105,7 +105,7 @@ class IngestSupervisor:
             symbol_of(SeriesId.parse(name))
         except ValueError as error:
             waits = await self._worker.run(
-                circuits.failed, [name], "config", str(error), self._clock()
+                self._circuits.failed, [name], FailureKind.CONFIG, error, self._clock()
             )
             self._retry[name] = self._tick() + waits.get(name, RENEW_SECONDS)
             await self._worker.run(

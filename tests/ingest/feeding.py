@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -12,10 +11,12 @@ import httpx
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
+from ingest.circuits import Circuits
 from ingest.jobs import jobs_make
 from ingest.loop import MarketLoop, Surroundings
 from ingest.models import JobKind
 from ingest.rest import BinanceRest
+from ingest.station import Station
 from market import selectors
 from market.candles import Candle, Candles
 from tests.exchange.clock import START, Clock
@@ -41,24 +42,22 @@ class AtOnce:
 class Feeding:
     """An exchange, a loop that follows it, and what the loop showed and stored."""
 
-    def __init__(self, exchange: Exchange, client: httpx.AsyncClient, dice: random.Random) -> None:
+    def __init__(self, exchange: Exchange, client: httpx.AsyncClient) -> None:
         self.exchange = exchange
         self.formed: list[tuple[float, Candle]] = []
         self.commits: list[dict[str, list[int]]] = []
         self.fail: Callable[[], None] = lambda: None
         clock = exchange.clock.local
+        self.station = Station("test", AtOnce(), Circuits(), clock)
         self.around = Surroundings(
-            rest=BinanceRest("futures", client, AtOnce(), clock),
-            worker=AtOnce(),
+            station=self.station,
+            rest=BinanceRest("futures", client, self.station.worker, clock),
             connect=partial(
                 connect, close_timeout=2, ping_timeout=20, max_size=1 << 20, proxy=None
             ),
             commit=self._commit,
             show_forming=lambda _, candle: self.formed.append((clock(), candle)),
-            clock=clock,
-            owner="test",
             base=exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_WS_BASE"],
-            dice=dice,
         )
         self.loop = MarketLoop("futures", self.around)
 
@@ -106,7 +105,7 @@ async def feeding(exchange: Exchange, *series_ids: str, seed: int = 0) -> AsyncI
     """Follow these series on this exchange until the block ends."""
     rest = exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_REST_BASE"]
     async with httpx.AsyncClient(base_url=rest, timeout=10) as client:
-        found = Feeding(exchange, client, random.Random(seed))  # noqa: S311 (a test's own)
+        found = Feeding(exchange, client)
         names = series_ids or (BTC,)
         jobs_make(dict.fromkeys(names, str(JobKind.WHITELIST)))
         found.loop.want(dict.fromkeys(names, 1))

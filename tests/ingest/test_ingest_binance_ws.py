@@ -7,8 +7,7 @@ import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
-from ingest.circuits import circuit_of
-from ingest.guardrail import IngestLoopGuardrailConfig
+from ingest.circuit_rows import circuit_of
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
 from ledger.models import LedgerHead
 from tests.exchange.faults import (
@@ -39,7 +38,6 @@ from tests.exchange.faults import (
 from tests.exchange.poison import KINDS
 from tests.ingest.feeding import BTC, ETH, Feeding, follow
 
-EVEN = IngestLoopGuardrailConfig()
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
 
@@ -67,7 +65,7 @@ def attempts(feed: Feeding) -> list[float]:
 
 
 def circuit(series_id: str = BTC) -> Any:
-    return circuit_of(IngestGuardrail.objects.get(series_id=series_id), 0.0)
+    return circuit_of(IngestGuardrail.objects.get(series_id=series_id))
 
 
 def test_a_new_series_is_filled_and_then_followed() -> None:
@@ -86,9 +84,8 @@ def test_two_series_share_a_socket() -> None:
     assert feed.exchange.log.count("opened", "futures") == 1
 
 
-def test_refused_connections_wait_1_2_4_8(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_connections_wait_1_2_4_8() -> None:
     """Row 1 of `ingest.md` D9."""
-    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
     feed = after(3, Refuse(times=4))
 
     assert attempts(feed) == [0, 1, 3, 7, 15]
@@ -96,11 +93,8 @@ def test_refused_connections_wait_1_2_4_8(monkeypatch: pytest.MonkeyPatch) -> No
     assert (circuit().consecutive_failures, circuit().state) == (0, "closed")
 
 
-def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then() -> None:
     """Row 2 of `ingest.md` D9."""
-    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
     feed = after(14, Refuse(times=None))
 
     assert attempts(feed)[:9] == [0, 1, 3, 7, 15, 45, 105, 225, 465]
@@ -108,11 +102,8 @@ def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then(
     assert not feed.stored()
 
 
-def test_a_socket_that_is_closed_at_once_opens_the_circuit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_socket_that_is_closed_at_once_opens_the_circuit() -> None:
     """Row 3 of `ingest.md` D9."""
-    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
     after(4, CloseAtOnce(times=None, code=1011))
 
     assert circuit().trips > 0
@@ -316,11 +307,8 @@ def test_without_the_guardrail_every_wait_is_2_seconds(settings: Settings) -> No
     assert (row.enabled, row.state, row.consecutive_failures) == (False, "closed", 0)
 
 
-def test_a_symbol_that_does_not_exist_is_named_and_tried_in_300_s(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_symbol_that_does_not_exist_is_named_and_tried_in_300_s() -> None:
     """Row 43 of `ingest.md` D9."""
-    monkeypatch.setattr("ingest.circuits.CONFIG", EVEN)
     odd = "binance:futures:NOPE/USDT:1m"
 
     async def story(feed: Feeding) -> None:

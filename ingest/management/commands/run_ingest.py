@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from ingest.lease import SupervisorBusyError, SupervisorLock
-from ingest.live import owner_name, surroundings
+from ingest.live import station, surroundings
 from ingest.supervisor import IngestSupervisor
 from ingest.sweep import recovery_sweep
 from ingest.threads import Threads
@@ -76,15 +75,12 @@ async def supervise(named: tuple[str, ...]) -> None:
         loop.add_signal_handler(name, _told_to_stop, loop, stop)
     use_loop(loop)
     sweep = asyncio.create_task(recovery_sweep())
-    owner, worker = owner_name(), Threads(WORKERS, "ingest")
+    worker = Threads(WORKERS, "ingest")
+    here = station(worker)
     supervisor = IngestSupervisor(
-        owner=owner,
-        surroundings=partial(surroundings, owner=owner, worker=worker),
-        worker=worker,
-        clock=time.time,
-        named=named,
+        station=here, surroundings=partial(surroundings, station=here), named=named
     )
-    logger.info("ingest.started %s", owner)
+    logger.info("ingest.started %s", here.owner)
     await supervisor.run(stop)
     sweep.cancel()
     worker.close()

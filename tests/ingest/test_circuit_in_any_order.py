@@ -1,0 +1,119 @@
+"""Whatever happens to a circuit in whatever order: it opens for a time, and one probe tries."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ingest.circuit_rows import circuit_of, circuit_put
+from ingest.guardrail import FailureKind, IngestLoopGuardrail, IngestLoopGuardrailConfig, State
+from ingest.models import IngestGuardrail
+
+START = 1_700_000_000.0
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Two workers try, fail and succeed; staff acts, time passes, and processes restart."""
+
+    @initialize(jitter=st.sampled_from([0.0, 0.2, 1.0]), budget=st.integers(1, 6))
+    def start(self, jitter: float, budget: int) -> None:
+        self.config = IngestLoopGuardrailConfig(crash_budget=budget, jitter_ratio=jitter)
+        self.guardrail = IngestLoopGuardrail(config=self.config)
+        self.now = START
+        self.waited = 0.0
+
+    @rule(seconds=st.floats(0, 400))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def time_comes(self) -> None:
+        self.now += self.guardrail.peek(now=self.now)
+
+    @rule(seconds=st.floats(0, 10_000))
+    def clock_jumps_back(self, seconds: float) -> None:
+        self.now -= seconds
+        self.guardrail.restore(self.guardrail.circuit, now=self.now)
+
+    @rule(owner=st.sampled_from(["one", "two"]))
+    def connect(self, owner: str) -> None:
+        before, peeked = self.guardrail.circuit, self.guardrail.peek(now=self.now)
+
+        self.waited = self.guardrail.before_attempt(owner, now=self.now)
+
+        after = self.guardrail.circuit
+        assert self.waited == peeked
+        if after.state is State.HALF_OPEN and not self.waited:
+            timeout = self.config.probe_timeout_s
+            assert before.probe_at is None or self.now >= before.probe_at + timeout
+            assert (after.probe_owner, after.probe_at) == (owner, self.now)
+        else:
+            assert after == before
+
+    @rule(kind=st.sampled_from(FailureKind))
+    def fails(self, kind: FailureKind) -> None:
+        self.waited = self.guardrail.on_failure(error="broken", now=self.now, kind=kind)
+        assert self.guardrail.peek(now=self.now) <= self.waited + 1e-6
+
+    @rule()
+    def frame_comes(self) -> None:
+        """Tell nobody: a frame alone is no success."""
+
+    @rule()
+    def succeeds(self) -> None:
+        was_held = self.guardrail.circuit.is_held
+        self.guardrail.on_success(now=self.now)
+        assert was_held or self.guardrail.peek(now=self.now) == 0
+
+    @rule()
+    def staff_holds(self) -> None:
+        self.guardrail.hold("ann", now=self.now)
+
+    @rule()
+    def staff_resets(self) -> None:
+        self.guardrail.reset()
+        assert self.guardrail.peek(now=self.now) == 0
+
+    @rule()
+    def process_restarts(self) -> None:
+        row = IngestGuardrail(series_id="test:spot:A/USDT:1m")
+        circuit_put(row, self.guardrail.circuit)
+        again = IngestLoopGuardrail(config=self.config)
+
+        again.restore(circuit_of(row), now=self.now)
+
+        assert again.circuit == self.guardrail.circuit
+        self.guardrail = again
+
+    @invariant()
+    def waits_are_bounded(self) -> None:
+        for wait in (self.waited, self.guardrail.peek(now=self.now)):
+            assert 0 <= wait <= self.config.longest_s
+
+    @invariant()
+    def open_has_an_end_and_nothing_else_has(self) -> None:
+        circuit = self.guardrail.circuit
+        assert (circuit.open_until is not None) == (circuit.state is State.OPEN)
+
+    @invariant()
+    def only_half_open_has_a_probe(self) -> None:
+        circuit = self.guardrail.circuit
+        assert circuit.probe_at is None or circuit.state is State.HALF_OPEN
+        assert bool(circuit.probe_owner) == (circuit.probe_at is not None)
+
+    @invariant()
+    def times_kept_are_few(self) -> None:
+        circuit = self.guardrail.circuit
+        assert len(circuit.failures) <= 64
+        assert len(circuit.rotations) <= 64
+
+
+def test_the_circuit_keeps_its_promises_in_any_order() -> None:
+    """Row 48 of `ingest.md` D9."""
+    many = settings(max_examples=100, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(AnyOrder, settings=many)
