@@ -70,6 +70,12 @@ def leases_release(series_ids: Iterable[str], owner: str) -> None:
     )
 
 
+def leases_inherit() -> None:
+    """End the leases of a process that died, where the lock says that there is no other one."""
+    if database.vendor() == "sqlite":
+        IngestJob.objects.exclude(lease_owner="").update(lease_owner="", lease_expires_at=None)
+
+
 def leases_require(tokens: Mapping[str, int]) -> None:
     """Raise `LeaseLostError` unless these tokens are the current ones, and keep them so.
 

@@ -1,9 +1,11 @@
-"""The real surroundings of a market's loop: sockets, HTTP, threads and the pipeline."""
+"""The real surroundings of the feeds: sockets, HTTP, threads and the pipeline."""
 
+import asyncio
+import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from django.conf import settings
@@ -12,15 +14,19 @@ from websockets.asyncio.client import connect
 from ingest import pipeline
 from ingest.circuits import Circuits
 from ingest.guardrail import IngestLoopGuardrailConfig
-from ingest.lease import leases_require
+from ingest.lease import leases_inherit, leases_require
 from ingest.loop import Surroundings
 from ingest.rest import BinanceRest, rest_client
 from ingest.station import Station
-from ingest.threads import Worker
+from ingest.supervisor import IngestSupervisor
+from ingest.threads import Threads, Worker
 from market.candles import Candles
 from market.groups import announce_forming
 
+logger = logging.getLogger(__name__)
+
 MOST_FRAME = 1 << 20
+WORKERS = 4
 # Feeds of one market fail together; chance keeps them from knocking together.
 CIRCUITS = Circuits(IngestLoopGuardrailConfig(jitter_ratio=0.2))
 
@@ -63,3 +69,20 @@ def surroundings(market: str, *, station: Station) -> Surroundings:
 def commit(batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
     """Store closed candles under their lease tokens, and announce them."""
     pipeline.run_sync(batches, fence=partial(leases_require, tokens))
+
+
+async def follow_feeds(
+    stop: asyncio.Event, named: Iterable[str] = (), *, once: bool = False
+) -> None:
+    """Follow what is wanted, and `named`, until told to stop; `once`: or until it caught up."""
+    worker = Threads(WORKERS, "ingest")
+    here = station(worker)
+    logger.info("ingest.started %s", here.owner)
+    supervisor = IngestSupervisor(
+        station=here, surroundings=partial(surroundings, station=here), named=named
+    )
+    try:
+        await worker.run(leases_inherit)
+        await supervisor.run(stop, once=once)
+    finally:
+        worker.close()

@@ -54,10 +54,13 @@ class IngestSupervisor:
         self._renewed = 0.0
         self._retry: dict[str, float] = {}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Follow feeds until told to stop; then write what waits and give the leases up."""
+    async def run(self, stop: asyncio.Event, *, once: bool = False) -> None:
+        """Follow feeds until told to stop; then write what waits and give the leases up.
+
+        `once`: or until everything has caught up.
+        """
         try:
-            while not stop.is_set():
+            while not (stop.is_set() or (once and self.has_caught_up())):
                 await self._turn()
                 try:
                     await asyncio.wait_for(stop.wait(), SETTLE_SECONDS)
@@ -65,6 +68,12 @@ class IngestSupervisor:
                     continue
         finally:
             await self._stop()
+
+    def has_caught_up(self) -> bool:
+        """Say whether every series that is followed has all that the exchange had closed."""
+        feeds = {name: feed for loop in self._loops.values() for name, feed in loop.feeds.items()}
+        followed = [feeds.get(name) for name in self.tokens]
+        return bool(followed) and all(f and f.is_filled and not f.buffer for f in followed)
 
     async def _turn(self) -> None:
         """Look once at what is wanted; a database that is away is asked again."""

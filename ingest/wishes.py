@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping
 
 from django.conf import settings
-from market.demand import demand_counts
 
 from ingest.jobs import jobs_make
 from ingest.models import IngestJob, JobKind, JobState
+from market.demand import demand_counts
 from market.whitelist import whitelist_read
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,12 @@ def jobs_allowed(role: str) -> bool:
     if not settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD:
         return True
     return role != "read" and settings.TRADE_CANVAS_INGEST_ROLE != "read"
+
+
+def jobs_wanted() -> bool:
+    """Say whether the settings ask for any feed."""
+    asked = settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST
+    return bool(asked or settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST)
 
 
 def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import httpx
 from websockets.asyncio.client import connect
@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from ingest import pipeline
 from ingest.circuits import Circuits
 from ingest.jobs import jobs_make
+from ingest.lease import leases_require
 from ingest.loop import MarketLoop, Surroundings
 from ingest.models import JobKind
 from ingest.rest import BinanceRest
@@ -47,6 +48,7 @@ class Feeding:
         self.formed: list[tuple[float, Candle]] = []
         self.commits: list[dict[str, list[int]]] = []
         self.fail: Callable[[], None] = lambda: None
+        self.is_fenced = True
         clock = exchange.clock.local
         self.station = Station("test", AtOnce(), Circuits(), clock)
         self.around = Surroundings(
@@ -63,8 +65,17 @@ class Feeding:
 
     def _commit(self, batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
         self.fail()
-        pipeline.run_sync(batches)
+        fence = partial(leases_require, tokens) if self.is_fenced else None
+        pipeline.run_sync(batches, fence=fence)
         self.commits.append({name: candles.time.tolist() for name, candles in batches.items()})
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, exchange: Exchange) -> AsyncIterator[Self]:
+        """Return what follows an exchange, with a client for its REST."""
+        rest = exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_REST_BASE"]
+        async with httpx.AsyncClient(base_url=rest, timeout=10) as client:
+            yield cls(exchange, client)
 
     async def minutes(self, count: float) -> None:
         """Let so many minutes pass."""
@@ -101,11 +112,10 @@ def database_in_the_loop() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def feeding(exchange: Exchange, *series_ids: str, seed: int = 0) -> AsyncIterator[Feeding]:
+async def feeding(exchange: Exchange, *series_ids: str) -> AsyncIterator[Feeding]:
     """Follow these series on this exchange until the block ends."""
-    rest = exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_REST_BASE"]
-    async with httpx.AsyncClient(base_url=rest, timeout=10) as client:
-        found = Feeding(exchange, client)
+    async with Feeding.connected(exchange) as found:
+        found.is_fenced = False
         names = series_ids or (BTC,)
         jobs_make(dict.fromkeys(names, str(JobKind.WHITELIST)))
         found.loop.want(dict.fromkeys(names, 1))
@@ -117,6 +127,13 @@ async def feeding(exchange: Exchange, *series_ids: str, seed: int = 0) -> AsyncI
             await asyncio.wait_for(running, 20)
 
 
+def exchange_of(*symbols: str, seed: int = 0, history: int = 300, **how: Any) -> Exchange:
+    """Return an exchange of random walks whose time is that of the running loop."""
+    tick = asyncio.get_running_loop().time
+    market = Market.walking(START, *symbols, seed=seed, history=history)
+    return Exchange(market, Clock(START + 30, 1.0, tick=tick), **how)
+
+
 def follow(story: Story, *series_ids: str, **how: Any) -> Feeding:
     """Play a story of a loop that follows an exchange, in virtual time; return both, for looks."""
 
@@ -124,11 +141,8 @@ def follow(story: Story, *series_ids: str, **how: Any) -> Feeding:
         names = series_ids or (BTC,)
         named = [name.split(":")[2].replace("/", "") for name in names]
         symbols = how.pop("markets", named)
-        tick = asyncio.get_running_loop().time
-        seed = how.pop("seed", 0)
-        market = Market.walking(START, *symbols, seed=seed, history=how.pop("history", 300))
-        exchange = Exchange(market, Clock(START + 30, 1.0, tick=tick), **how)
-        async with exchange, feeding(exchange, *names, seed=seed) as found:
+        exchange = exchange_of(*symbols, **how)
+        async with exchange, feeding(exchange, *names) as found:
             await story(found)
         return found
 

@@ -1,32 +1,27 @@
 """Follow feeds until told to stop."""
 
 import asyncio
-import logging
 import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from functools import partial
 from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from ingest.lease import SupervisorBusyError, SupervisorLock
-from ingest.live import station, surroundings
-from ingest.supervisor import IngestSupervisor
+from ingest.live import follow_feeds
 from ingest.sweep import recovery_sweep
-from ingest.threads import Threads
 from ingest.wishes import jobs_allowed
 from market.groups import use_loop
 from market.series import BadSeriesIdError, SeriesId
 
-logger = logging.getLogger(__name__)
-
 BUSY = 3
-WORKERS = 4
 EXAMPLE = """
 examples:
   manage.py run_ingest                                     the whitelist and what is watched
   manage.py run_ingest --series binance:spot:BTC/USDT:1m   this series, too
+  manage.py run_ingest --once --series binance:futures:BTC/USDT:1m
+                                                           catch up and end
 
 On SQLite one process follows feeds: a second one ends with status 3. On PostgreSQL any number do.
 """
@@ -45,6 +40,8 @@ class Command(BaseCommand):
             "--series", action="append", default=[], metavar="SERIES_ID", help="follow it for ever"
         )
 
+        parser.add_argument("--once", action="store_true", help="end when everything has caught up")
+
     def handle(self, *_: Any, **options: Any) -> None:
         """Take the place of the supervisor, and supervise."""
         for name in options["series"]:
@@ -62,28 +59,21 @@ class Command(BaseCommand):
                 f"another process follows the feeds of this database ({error})", returncode=BUSY
             ) from None
         try:
-            asyncio.run(supervise(tuple(options["series"])))
+            asyncio.run(supervise(tuple(options["series"]), once=options["once"]))
         finally:
             lock.release()
         self.stdout.write("stopped")
 
 
-async def supervise(named: tuple[str, ...]) -> None:
+async def supervise(named: tuple[str, ...], *, once: bool) -> None:
     """Supervise until SIGINT or SIGTERM; a second signal ends the process at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, _told_to_stop, loop, stop)
     use_loop(loop)
     sweep = asyncio.create_task(recovery_sweep())
-    worker = Threads(WORKERS, "ingest")
-    here = station(worker)
-    supervisor = IngestSupervisor(
-        station=here, surroundings=partial(surroundings, station=here), named=named
-    )
-    logger.info("ingest.started %s", here.owner)
-    await supervisor.run(stop)
+    await follow_feeds(stop, named, once=once)
     sweep.cancel()
-    worker.close()
 
 
 def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

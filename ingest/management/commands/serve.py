@@ -18,7 +18,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from factors.services import engine_warm
+from ingest.lease import SupervisorBusyError, SupervisorLock
+from ingest.live import follow_feeds
 from ingest.sweep import recovery_sweep
+from ingest.wishes import jobs_allowed, jobs_wanted
 from market import hub
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BACKLOG = 2048
 MAX_FRAME = 64 * 1024
+FEEDS_PATIENCE = 10.0
 EXAMPLE = """
 example:
   manage.py serve --port 8000
@@ -80,8 +84,21 @@ class Command(BaseCommand):
         self.stdout.write(f"serving on http://{shown}:{port}")
         self.stdout.flush()
         is_loopback = options["host"] in LOOPBACK
-        asyncio.run(serve(listener, is_loopback=is_loopback))
+        lock = self._supervisor_lock()
+        asyncio.run(serve(listener, is_loopback=is_loopback, follows=lock is not None))
+        if lock is not None:
+            lock.release()
         self.stdout.write("stopped")
+
+    def _supervisor_lock(self) -> SupervisorLock | None:
+        """Take the place of the supervisor, where feeds are wanted and nobody else has it."""
+        if not (jobs_wanted() and jobs_allowed("hybrid")):
+            return None
+        try:
+            return SupervisorLock().take()
+        except SupervisorBusyError:
+            self.stdout.write("another process follows the feeds; serving without them")
+            return None
 
     def _listen(self, host: str, port: int) -> socket.socket:
         """Return a bound socket, or say why the address cannot be used."""
@@ -98,7 +115,7 @@ class Command(BaseCommand):
         return listener
 
 
-async def serve(listener: socket.socket, *, is_loopback: bool) -> None:
+async def serve(listener: socket.socket, *, is_loopback: bool, follows: bool = False) -> None:
     """Serve until SIGINT or SIGTERM; a second signal ends the process at once."""
     application = import_string(settings.ASGI_APPLICATION)
     config = uvicorn.Config(
@@ -119,12 +136,16 @@ async def serve(listener: socket.socket, *, is_loopback: bool) -> None:
     hub.current()
     threading.Thread(target=_warm, name="warming", daemon=True).start()
     sweep = asyncio.create_task(recovery_sweep())
+    following = asyncio.create_task(follow_feeds(stop)) if follows else None
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await asyncio.wait(
         [serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
     )
     sweep.cancel()
+    stop.set()
     await hub.close()
+    if following is not None:
+        await asyncio.wait([following], timeout=FEEDS_PATIENCE)
     server.should_exit = True
     await serving
 

@@ -1,0 +1,206 @@
+"""Which series a process follows: the whitelist, what is watched, leases, places and stops."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from pytest_django import Settings
+
+from ingest.jobs import jobs_make
+from ingest.models import IngestGuardrail, IngestJob
+from ingest.supervisor import IngestSupervisor
+from ingest.wishes import jobs_allowed, jobs_settle
+from market.demand import demand_end, demand_write
+from tests.ingest.feeding import BTC, ETH, Feeding, database_in_the_loop, exchange_of
+from tests.jumping import jump
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+
+NOW = 1_700_000_000.0
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+Story = Callable[[Feeding, IngestSupervisor], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def on_demand(settings: Settings) -> None:
+    """Follow what is watched, and nothing else."""
+    settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST = True
+    settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = True
+
+
+def watch(**counts: int) -> None:
+    """Let one web process have so many subscribers of `BTC` and `ETH`."""
+    names = {"btc": BTC, "eth": ETH}
+    demand_write("web", {names[name]: count for name, count in counts.items()})
+
+
+def supervise(story: Story, *named: str) -> Feeding:
+    """Play a story of a supervisor on an exchange, in virtual time."""
+
+    async def main() -> Feeding:
+        exchange = exchange_of("BTCUSDT", "ETHUSDT")
+        async with exchange, Feeding.connected(exchange) as feed:
+            supervisor = IngestSupervisor(
+                station=feed.station, surroundings=lambda _: feed.around, named=named
+            )
+            stop = asyncio.Event()
+            running = asyncio.create_task(supervisor.run(stop))
+            await story(feed, supervisor)
+            stop.set()
+            await asyncio.wait_for(running, 30)
+        return feed
+
+    with database_in_the_loop():
+        return jump(main())
+
+
+def test_what_is_watched_is_followed() -> None:
+    watch(btc=2)
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        await feed.minutes(3)
+        job = IngestJob.objects.get()
+        assert (job.series_id, job.refcount, job.state) == (BTC, 2, "streaming")
+        assert job.lease_owner == "test"
+
+    feed = supervise(story)
+
+    feed.require_true(behind=1)
+    job = IngestJob.objects.get()
+    assert (job.lease_owner, job.state) == ("", "idle")
+
+
+def test_the_whitelist_is_followed_for_ever(settings: Settings, tmp_path: Any) -> None:
+    path = tmp_path / "whitelist.json"
+    path.write_bytes(orjson.dumps({"series_ids": [ETH]}))
+    settings.TRADE_CANVAS_WHITELIST_PATH = path
+    settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST = True
+
+    assert jobs_settle(NOW) == [ETH]
+    job = IngestJob.objects.get()
+    assert (job.kind, job.refcount) == ("whitelist", -1)
+
+
+def test_a_series_nobody_watches_is_followed_until_its_idle_time_is_over() -> None:
+    """Row 31 of `ingest.md` D9: what the supervisor does."""
+    watch(btc=1)
+    assert jobs_settle(NOW) == [BTC]
+    demand_end("web")
+
+    assert jobs_settle(NOW + 1) == [BTC]
+    assert jobs_settle(NOW + 60.5) == [BTC]
+    assert jobs_settle(NOW + 61.5) == []
+    assert IngestJob.objects.get().state == "idle"
+
+
+def test_who_comes_back_in_time_keeps_the_job_and_its_circuit() -> None:
+    """Row 32 of `ingest.md` D9: what the supervisor does."""
+    watch(btc=1)
+    jobs_settle(NOW)
+    IngestGuardrail.objects.create(series_id=BTC, state="open", open_until=NOW + 99)
+    for second in range(0, 100, 2):
+        demand_end("web")
+        jobs_settle(NOW + second)
+        watch(btc=3)
+        assert jobs_settle(NOW + second + 1) == [BTC]
+
+    assert IngestJob.objects.get().refcount == 3
+    assert IngestGuardrail.objects.get().state == "open"
+
+
+def test_the_series_left_longest_ago_gives_its_place_and_keeps_its_circuit(
+    settings: Settings,
+) -> None:
+    """Row 33 of `ingest.md` D9: what the supervisor does."""
+    settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS = 1
+    watch(btc=1)
+    jobs_settle(NOW)
+    IngestGuardrail.objects.create(series_id=BTC, state="open", open_until=NOW + 99)
+    watch(btc=0)
+    jobs_settle(NOW + 1)
+    watch(eth=1)
+
+    assert jobs_settle(NOW + 2) == [ETH]
+    assert IngestGuardrail.objects.get(series_id=BTC).state == "open"
+
+
+def test_a_job_that_staff_stopped_is_not_followed() -> None:
+    watch(btc=1)
+    jobs_settle(NOW)
+    IngestJob.objects.update(wanted=False)
+
+    assert jobs_settle(NOW + 1) == []
+
+
+def test_a_process_that_may_not_follow_feeds_says_so(settings: Settings) -> None:
+    """Row 44 of `ingest.md` D9: what a process asks itself."""
+    assert jobs_allowed("ingest")
+    settings.TRADE_CANVAS_INGEST_ROLE = "read"
+    assert jobs_allowed("ingest")
+    settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD = True
+
+    assert not jobs_allowed("ingest")
+
+
+def test_two_workers_never_follow_one_series() -> None:
+    """Row 25 of `ingest.md` D9: with two supervisors in turn."""
+    watch(btc=1, eth=1)
+    jobs_make({BTC: "ondemand"})
+    IngestJob.objects.update(lease_owner="other", lease_token=7, lease_expires_at=FAR)
+
+    async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
+        await feed.minutes(3)
+        assert set(supervisor.tokens) == {ETH}
+
+    feed = supervise(story)
+
+    assert feed.stored(BTC) == []
+    feed.require_true(ETH, behind=1)
+    assert IngestJob.objects.get(series_id=BTC).lease_token == 7
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing_more() -> None:
+    """Row 27 of `ingest.md` D9: the fence, without a frozen process."""
+    watch(btc=1)
+    counts: list[int] = []
+
+    async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
+        await feed.minutes(3)
+        IngestJob.objects.update(lease_owner="other", lease_token=99, lease_expires_at=FAR)
+        counts.append(len(feed.stored()))
+        await feed.minutes(3)
+        assert supervisor.tokens == {}
+
+    feed = supervise(story)
+
+    assert len(feed.stored()) == counts[0]
+    assert IngestJob.objects.get().lease_owner == "other"
+
+
+def test_a_series_that_no_feed_has_opens_its_circuit_and_stops_nobody() -> None:
+    odd = "kraken:spot:BTC/USD:1m"
+    watch(btc=1)
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        await feed.minutes(2)
+
+    feed = supervise(story, odd)
+
+    feed.require_true(behind=1)
+    assert IngestGuardrail.objects.get(series_id=odd).last_error_kind == "config"
+    assert "unsupported exchange" in IngestJob.objects.get(series_id=odd).last_error
+
+
+def test_a_stop_writes_what_waits_and_gives_the_leases_up() -> None:
+    """Row 45 of `ingest.md` D9: within one process."""
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        await feed.minutes(2.55)
+
+    feed = supervise(story, BTC)
+
+    feed.require_true()
+    assert IngestJob.objects.get().lease_owner == ""
