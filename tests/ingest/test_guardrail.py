@@ -380,6 +380,19 @@ def test_numbers_under_their_floor_are_raised() -> None:
     assert (config.open_cooldown_max_s, config.jitter_ratio) == (400, 1)
 
 
+def test_the_longest_wait_is_the_longest_cooldown_with_its_jitter() -> None:
+    assert IngestLoopGuardrailConfig(jitter_ratio=0.2).longest_s == 3600 * 1.2
+
+
+def test_no_more_than_64_times_are_kept() -> None:
+    guardrail = IngestLoopGuardrail()
+    for kind in (FailureKind.STREAM, FailureKind.ROTATION):
+        for step in range(70):
+            guardrail.on_failure(error="broken", now=NOW + step / 10, kind=kind)
+
+    assert (len(guardrail.circuit.failures), len(guardrail.circuit.rotations)) == (64, 64)
+
+
 def test_an_error_is_kept_so_that_every_database_takes_it() -> None:
     guardrail = IngestLoopGuardrail()
 
