@@ -141,7 +141,8 @@ def follow(story: Story, *series_ids: str, **how: Any) -> Feeding:
         names = series_ids or (BTC,)
         named = [name.split(":")[2].replace("/", "") for name in names]
         symbols = how.pop("markets", named)
-        exchange = exchange_of(*symbols, **how)
+        make = how.pop("exchange", None)
+        exchange = make() if make else exchange_of(*symbols, **how)
         async with exchange, feeding(exchange, *names) as found:
             await story(found)
         return found

@@ -1,5 +1,6 @@
 """The loop of Binance streams against the exchange of the tests, in virtual time."""
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,8 @@ from pytest_django import Settings
 from ingest.circuit_rows import circuit_of
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
 from ledger.models import LedgerHead
+from tests.exchange import wire
+from tests.exchange.clock import Clock
 from tests.exchange.faults import (
     Burst,
     ClockOff,
@@ -36,6 +39,7 @@ from tests.exchange.faults import (
     Unreachable,
 )
 from tests.exchange.poison import KINDS
+from tests.exchange.server import Exchange
 from tests.ingest.feeding import BTC, ETH, Feeding, follow
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -347,3 +351,58 @@ def test_a_series_joins_an_open_socket_and_leaves_it() -> None:
     feed.require_true(ETH)
     log = feed.exchange.log
     assert (log.count("opened", "futures"), log.count("unsubscribe", "futures")) == (1, 1)
+
+
+def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 18 of `ingest.md` D9."""
+    monkeypatch.setattr("ingest.loop.ROTATE_SECONDS", 100.0)
+    feed = after(6)
+
+    feed.require_true()
+    times = [time for batch in feed.commits for time in batch[BTC]]
+    assert times == sorted(set(times))
+    opened = [entry.time for entry in feed.exchange.log.of("opened", "futures")]
+    ended = [entry.time for entry in feed.exchange.log.of("ended", "futures")]
+    assert len(opened) >= 3
+    assert all(ending >= following for ending, following in zip(ended, opened[1:], strict=False))
+    assert circuit().consecutive_failures == 0
+
+
+def test_fifty_series_that_all_lose_their_socket_come_back_together() -> None:
+    """Row 46 of `ingest.md` D9: they share a socket, so they knock once."""
+    names = tuple(f"binance:futures:S{number}/USDT:1m" for number in range(50))
+    feed = after(4, DropAll(at=60), names=names, history=50)
+
+    feed.require_true(*names)
+    assert feed.exchange.log.count("attempt", "futures") == 2
+    assert feed.exchange.log.count("breach", "futures") == 0
+
+
+def test_the_recorded_minute_boundary_is_stored_to_the_digit() -> None:
+    """Row 8 of `ingest.md` D9."""
+    frames = wire.frames("futures_kline")
+    closed = [one.event["k"] for one in frames if one.event["k"]["x"]]
+    names = {f"binance:futures:{k['s'].removesuffix('USDT')}/USDT:1m": k for k in closed}
+
+    async def story(feed: Feeding) -> None:
+        await feed.exchange.until("subscribe", venue="futures")
+        await asyncio.sleep(1)
+        feed.exchange.replay(frames, faster=1.0)
+        await feed.minutes(1.5)
+
+    feed = follow(story, *names, exchange=recorded)
+
+    for name, kline in names.items():
+        rows = {row.candle_time: row for row in feed.stored(name)}
+        numbers = [float(kline[key]) for key in ("o", "h", "l", "c", "v")]
+        assert list(rows[kline["t"] // 1000])[1:] == numbers
+    shown = [time for time, candle in feed.formed]
+    assert shown == sorted(shown)
+
+
+def recorded() -> Exchange:
+    """Return an exchange that knows what was recorded, a little before it was."""
+    frames = wire.frames("futures_kline")
+    tick = asyncio.get_running_loop().time
+    clock = Clock(frames[0].received - 5, 1.0, tick=tick)
+    return Exchange(wire.recorded_market(*frames), clock)
