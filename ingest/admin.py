@@ -123,9 +123,10 @@ class IngestJobAdmin(LookingAdmin[IngestJob]):
         self, request: HttpRequest, jobs: Iterable[IngestJob], what: str, done: Collection[str]
     ) -> None:
         """Say how it came out for each feed, and keep who asked for it."""
+        why = gettext("circuits are switched off")
         for job in jobs:
             if job.series_id not in done:
-                said = f"{gettext('failed')}: {job.series_id}: {gettext('circuits are off')}"
+                said = f"{gettext('failed')}: {job.series_id}: {why}"
                 self.message_user(request, said, messages.ERROR)
                 continue
             self.log_change(request, job, what)

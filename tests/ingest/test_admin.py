@@ -178,7 +178,7 @@ def test_a_circuit_cannot_be_held_where_circuits_are_off(
 
     page = ask(admin_client, "hold_circuit")
 
-    assert f"Failed: {A}" in page
+    assert f"Failed: {A}: circuits are switched off" in page
     assert not LogEntry.objects.exists()
 
 
