@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import F
 
 from ingest.asking import Asker
@@ -28,7 +29,7 @@ from ingest.binance import (
 from ingest.failures import BadFramesError, RotationError, StaleStreamError, kind_of
 from ingest.feed import SeriesFeed
 from ingest.gate import RateLimitedError
-from ingest.guardrail import FailureKind
+from ingest.guardrail import UNCOUNTED, FailureKind
 from ingest.jobs import jobs_heard, jobs_note
 from ingest.lease import LeaseLostError
 from ingest.models import JobState
@@ -46,6 +47,7 @@ STABLE_SECONDS = 30.0
 ROTATE_SECONDS = 23.5 * 3600
 CLOCK_SECONDS = 300.0
 FLUSH_PATIENCE = 5.0
+FIXED_WAIT = 2.0
 STREAMS_PER_MESSAGE, MESSAGE_SECONDS = 50, 0.25
 
 
@@ -116,11 +118,11 @@ class MarketLoop:
     async def run(self) -> None:
         """Connect, and connect again, until told to stop."""
         while not self._stopping.is_set():
-            admitted = await self._admitted(set(self._tokens) - self.lost)
-            if not admitted:
-                continue
+            admitted: list[str] = []
             try:
-                await self._connection(admitted)
+                admitted = await self._admitted(set(self._tokens) - self.lost)
+                if admitted:
+                    await self._connection(admitted)
             except StoppedError:
                 logger.info("ingest.stopped %s", self.market)
             except Exception as error:  # noqa: BLE001 (whatever ends a connection, another follows)
@@ -409,16 +411,29 @@ class MarketLoop:
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
         now = self._station.clock()
-        waits = await self._run(self._station.circuits.failed, names, FailureKind(kind), said, now)
-        fields: dict[str, Any] = {"last_error": said[:2000], "state": JobState.WAITING}
-        if kind not in {"rotation", "lease_lost", "rate_limit"}:
-            fields |= {"crashes": F("crashes") + 1, "last_crash_at": now}
-        await self._note(names, **fields)
+        try:
+            waits = await self._told(names, FailureKind(kind), said, now)
+        except DatabaseError as away:
+            logger.warning("ingest.failure_not_stored %s", away)
+            waits = dict.fromkeys(names, FIXED_WAIT)
         for name in names:
             if name in self.feeds:
                 self.feeds[name].retry_at = self._tick() + waits.get(name, 0.0)
         if not self._live or set(names) >= set(self._live):
             await self._sleep(min(waits.values(), default=CHECK_SECONDS))
+
+    async def _told(
+        self, names: list[str], kind: FailureKind, said: str, now: float
+    ) -> dict[str, float]:
+        """Write a failure into circuits and jobs; return how long each series has to wait."""
+        waits: dict[str, float] = await self._run(
+            self._station.circuits.failed, names, kind, said, now
+        )
+        fields: dict[str, Any] = {"last_error": said[:2000], "state": JobState.WAITING}
+        if kind not in UNCOUNTED:
+            fields |= {"crashes": F("crashes") + 1, "last_crash_at": now}
+        await self._note(names, **fields)
+        return waits
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, or less if what is wanted changes."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import httpx
+from django.db import OperationalError
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
@@ -33,10 +34,17 @@ Story = Callable[["Feeding"], Coroutine[Any, Any, None]]
 
 
 class AtOnce:
-    """A worker that works in the event loop, so that no time passes meanwhile."""
+    """A worker that works in the event loop, so that no time passes meanwhile.
+
+    `is_away` lets all its work fail, as a database that is not there does.
+    """
+
+    is_away = False
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the work returns, or raise what it raises."""
+        if self.is_away:
+            raise OperationalError("the database is away")
         return work(*args, **kwargs)
 
 
@@ -50,10 +58,11 @@ class Feeding:
         self.fail: Callable[[], None] = lambda: None
         self.is_fenced = True
         clock = exchange.clock.local
-        self.station = Station("test", AtOnce(), Circuits(), clock)
+        self.worker = AtOnce()
+        self.station = Station("test", self.worker, Circuits(), clock)
         self.around = Surroundings(
             station=self.station,
-            rest=BinanceRest("futures", client, self.station.worker, clock),
+            rest=BinanceRest("futures", client, self.worker, clock),
             connect=partial(
                 connect, close_timeout=2, ping_timeout=20, max_size=1 << 20, proxy=None
             ),

@@ -227,7 +227,7 @@ def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
 
 
 def test_a_failed_flush_keeps_its_candles() -> None:
-    """Row 16 of `ingest.md` D9. Row 29 of `ingest.md` D9."""
+    """Row 16 of `ingest.md` D9."""
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(1)
@@ -243,6 +243,21 @@ def test_a_failed_flush_keeps_its_candles() -> None:
 
     feed.require_true()
     assert IngestGuardrail.objects.get().last_error_kind == "pipeline"
+
+
+def test_a_database_that_is_away_for_20_seconds_loses_nothing() -> None:
+    """Row 29 of `ingest.md` D9."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1.4)
+        feed.worker.is_away = True
+        await asyncio.sleep(20)
+        feed.worker.is_away = False
+        await feed.minutes(2)
+
+    feed = follow(story)
+
+    feed.require_true(behind=1)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1012])

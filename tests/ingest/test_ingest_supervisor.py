@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from ingest.jobs import jobs_make
@@ -178,6 +179,29 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more() -> None:
 
     assert len(feed.stored()) == counts[0]
     assert IngestJob.objects.get().lease_owner == "other"
+
+
+def test_a_worker_that_cannot_renew_its_leases_stops_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 30 of `ingest.md` D9."""
+    watch(btc=1)
+
+    def away(*_: Any) -> Any:
+        raise OperationalError("the database is away")
+
+    async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
+        await feed.minutes(1.5)
+        monkeypatch.setattr("ingest.supervisor.leases_renew", away)
+        await asyncio.sleep(8)
+        assert supervisor.tokens  # renewed at most 18 s ago
+        await asyncio.sleep(14)
+        assert supervisor.tokens == {}
+        monkeypatch.undo()
+        await feed.minutes(1)
+        assert supervisor.tokens
+
+    supervise(story).require_true(behind=1)
 
 
 def test_a_series_that_no_feed_has_opens_its_circuit_and_stops_nobody() -> None:
