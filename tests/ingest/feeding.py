@@ -36,13 +36,17 @@ Story = Callable[["Feeding"], Coroutine[Any, Any, None]]
 class AtOnce:
     """A worker that works in the event loop, so that no time passes meanwhile.
 
-    `is_away` lets all its work fail, as a database that is not there does.
+    `is_away` lets all its work fail, as a database that is not there does; `delay` lets it take so
+    many seconds, as threads do that wait.
     """
 
     is_away = False
+    delay = 0.0
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the work returns, or raise what it raises."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
         if self.is_away:
             raise OperationalError("the database is away")
         return work(*args, **kwargs)

@@ -279,6 +279,24 @@ def test_a_server_that_answers_no_pings_is_left() -> None:
     assert feed.exchange.log.count("opened", "futures") > 1
 
 
+def test_pings_are_answered_while_the_database_takes_30_seconds() -> None:
+    """Row 20 of `ingest.md` D9."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1.2)
+        feed.worker.delay = 30.0
+        await feed.minutes(6)
+        feed.worker.delay = 0.0
+        await feed.minutes(1)
+
+    feed = follow(story)
+
+    feed.require_true(behind=1)
+    log = feed.exchange.log
+    assert (log.count("opened", "futures"), log.count("ended", "futures")) == (1, 1)
+    assert log.count("pong", "futures") >= 2
+
+
 def test_after_429_no_process_asks_for_seven_seconds() -> None:
     """Row 21 of `ingest.md` D9."""
     feed = after(4, RestStatus(at=0, status=429, retry_after=7, times=1))
