@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.goldens import candles_of, golden
-from tests.ledger.history.checker import Violation, check_answers
+from tests.ledger.history.checker import Kind, Violation, check_answers
 from tests.ledger.history.faults import FAULTS, Fault
 from tests.ledger.history.records import History
 from tests.ledger.history.reference import Reference
@@ -21,7 +21,7 @@ from tests.ledger.reading import use_golden_windows
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 WALK = "walk_2_1"
-ROUND, ROUNDS = 10_000, 10
+ROUND, ROUNDS, BRIEF_RUNS = 10_000, 10, 4
 ROUTES = (
     "market/candles",
     "factor/slices",
@@ -118,11 +118,16 @@ def tell(counts: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_a_planted_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        fault.plant(patch)
-        history = briefly_played(patience=1.5)
-
-    assert fault.kinds <= {violation.kind for violation in checked(history)}
+    """Whether a lie is told in a run is up to the threads, so one fault has a few runs."""
+    found: set[Kind] = set()
+    for seed in range(32, 32 + BRIEF_RUNS):
+        with monkeypatch.context() as patch:
+            fault.plant(patch)
+            history = briefly_played(seed, patience=1.5)
+        found |= {violation.kind for violation in checked(history)}
+        if fault.kinds <= found:
+            return
+    pytest.fail(f"found {found}, not {fault.kinds - found}")
 
 
 def test_nothing_is_found_without_a_fault() -> None:
@@ -134,6 +139,6 @@ def test_nothing_is_found_without_a_fault() -> None:
     assert any(state.dirty_from for state in states)
 
 
-def briefly_played(patience: float = 10) -> History:
+def briefly_played(seed: int = 32, patience: float = 10) -> History:
     """Play a short run in which everything happens that a writer can do."""
-    return played(300, 32, candles=60, patience=patience)
+    return played(300, seed, candles=60, patience=patience)
