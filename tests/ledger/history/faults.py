@@ -124,13 +124,13 @@ def an_answer_is_kept_though_history_changed(patch: Patch) -> None:
 def heads_move_before_their_events_are_written(patch: Patch) -> None:
     real = pipeline._take
 
-    def heads_first(part: Mapping[str, Candles]) -> list[Work]:
+    def heads_first(part: Mapping[str, Candles], *rest: Any) -> list[Work]:
         ((series_id, batch),) = part.items()
         with database.writing():
             (head,) = advance.heads_lock(part)
             before, last = head.factor_head, int(batch.time[-1])
             if before is None or int(batch.time[0]) <= before or before != head.candle_head:
-                return real(part)
+                return real(part, *rest)
             candles_upsert(series_id, batch)
             head.candle_head = head.factor_head = head.overlay_head = last
             head.save()
@@ -138,7 +138,7 @@ def heads_move_before_their_events_are_written(patch: Patch) -> None:
         with database.writing():
             head.factor_head = head.overlay_head = before
             head.save()
-            return real(part)
+            return real(part, *rest)
 
     patch.setattr(pipeline, "_take", heads_first)
 
