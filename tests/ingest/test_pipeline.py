@@ -487,11 +487,11 @@ def test_a_deadlock_is_tried_three_times_more(
     class DeadlockError(Exception):
         sqlstate = "40P01"
 
-    def failing(part: Any) -> Any:
+    def failing(*given: Any) -> Any:
         if left[0]:
             left[0] -= 1
             raise OperationalError("deadlock detected") from DeadlockError()
-        return real(part)
+        return real(*given)
 
     monkeypatch.setattr(pipeline, "_take", failing)
     monkeypatch.setattr("market.database.time.sleep", pauses.append)

@@ -155,6 +155,13 @@ NEED_NO_LEDGER = {
     "api/dev/market/ingest/candles_closed_batch": 405,
     "api/dev/repair/overlay": 405,
     "api/replay/prepare": 405,
+    "api/market/health": 404,  # these gates are closed
+    "api/market/debug/ingest_state": 404,
+    "api/market/debug/metrics": 404,
+    "api/market/debug/series_health": 404,
+    "api/market/ingest/candle_forming": 404,
+    "api/market/top_markets": 422,  # of no series
+    "api/market/top_markets/stream": 422,
 }
 
 
