@@ -95,6 +95,7 @@ class MarketLoop:
         self.rejected: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
         self._silent: set[str] = set()
+        self._bad: dict[str, str] = {}
         self._live: dict[str, SeriesFeed] = {}
         self._routes: dict[tuple[str, str], SeriesId] = {}
         self._asker = Asker(around.rest, self._commit, self._note)
@@ -126,7 +127,7 @@ class MarketLoop:
             except StoppedError:
                 logger.info("ingest.stopped %s", self.market)
             except Exception as error:  # noqa: BLE001 (whatever ends a connection, another follows)
-                await self._failed(list(self._live) or admitted, error)
+                await self._sleep(await self._failed(list(self._live) or admitted, error))
             finally:
                 self._live, self._routes = {}, {}
 
@@ -204,12 +205,15 @@ class MarketLoop:
 
     def _hear(self, text: str | bytes) -> None:
         """Hand a frame to its series."""
+        if isinstance(text, bytes):
+            self._reject(Rejected("binary"))
+            return
         found = parse_frame(text, self._routes, self.around.rest.now())
         if isinstance(found, Rejected):
             self._reject(found)
         elif found is not None and (feed := self._live.get(found.series_id)):
             feed.hear(found, self._tick())
-        elif found is None and "serverShutdown" in str(text):
+        elif found is None and "serverShutdown" in text:
             raise RotationError("the server says that it shuts down")
 
     def _reject(self, found: Rejected) -> None:
@@ -220,8 +224,9 @@ class MarketLoop:
         )
         tick = self._tick()
         too_many = [feed.reject(tick) for feed in named]
-        if all(too_many):
+        if all(too_many) and len(named) == len(self._live):
             raise BadFramesError(f"too many bad frames: {found.reason}")
+        self._bad |= {str(feed.series): found.reason for feed in named if all(too_many)}
 
     # What is done all the time
 
@@ -325,17 +330,27 @@ class MarketLoop:
             self._noted = tick
             await self._run(jobs_heard, list(self._live.values()), self._station.clock(), tick)
         wanted = set(self._tokens) - self.lost
-        if gone := set(self._live) - wanted:
-            await self._say(socket, "UNSUBSCRIBE", gone)
-            for name in gone:
-                del self._live[name]
-                self.feeds.pop(name, None)
+        await self._leave(socket, wanted)
         if new := sorted(wanted - set(self._live)):
             await self._join(socket, new)
         if self._silent:
             await self._listen_anew(socket)
         if not self._live:
             raise RotationError("no series is left")
+
+    async def _leave(self, socket: Socket, wanted: set[str]) -> None:
+        """Leave what is not wanted any more, and what sent too many bad frames."""
+        bad, self._bad = self._bad, {}
+        for name in bad.keys() & self._live.keys():
+            await self._failed([name], BadFramesError(f"too many bad frames: {bad[name]}"))
+        gone = (set(self._live) - wanted) | (bad.keys() & self._live.keys())
+        if not gone:
+            return
+        await self._say(socket, "UNSUBSCRIBE", gone)
+        for name in gone:
+            del self._live[name]
+            if name not in wanted:
+                del self.feeds[name]
 
     async def _join(self, socket: Socket, names: list[str]) -> None:
         """Let more series onto an open socket, as far as their circuits admit them."""
@@ -406,8 +421,8 @@ class MarketLoop:
 
     # How it ends
 
-    async def _failed(self, names: list[str], error: Exception) -> None:
-        """Tell the circuits of these series; wait here if nothing else is to be done meanwhile."""
+    async def _failed(self, names: list[str], error: Exception) -> float:
+        """Tell the circuits of these series; return the least time that one of them has to wait."""
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
         now = self._station.clock()
@@ -419,8 +434,7 @@ class MarketLoop:
         for name in names:
             if name in self.feeds:
                 self.feeds[name].retry_at = self._tick() + waits.get(name, 0.0)
-        if not self._live or set(names) >= set(self._live):
-            await self._sleep(min(waits.values(), default=CHECK_SECONDS))
+        return min(waits.values(), default=CHECK_SECONDS)
 
     async def _told(
         self, names: list[str], kind: FailureKind, said: str, now: float

@@ -361,6 +361,25 @@ def test_a_symbol_that_does_not_exist_is_named_and_tried_in_300_s() -> None:
     assert feed.exchange.log.count("opened", "futures") == 1
 
 
+def test_a_series_that_the_exchange_does_not_have_delays_no_other() -> None:
+    odd = "binance:futures:AAA/USDT:1m"
+
+    async def story(feed: Feeding) -> None:
+        feed.loop.want({odd: 1, BTC: 1})
+        await feed.minutes(3)
+
+    follow(story, markets=("BTCUSDT",)).require_true(behind=1)
+
+
+def test_bad_frames_of_one_series_stop_that_one_alone() -> None:
+    feed = after(4, Poison(at=45, kind="nan", times=60, symbol="ETHUSDT"), names=(BTC, ETH))
+
+    feed.require_true(BTC, ETH, behind=1)
+    rows = IngestGuardrail.objects.filter(last_error_kind="parse")
+    assert list(rows.values_list("series_id", flat=True)) == [ETH]
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
 def test_forming_candles_are_shown_and_not_too_often() -> None:
     feed = after(3)
 

@@ -5,6 +5,7 @@ import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
+from channels.layers import get_channel_layer
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -12,6 +13,7 @@ from ingest.lease import SupervisorBusyError, SupervisorLock
 from ingest.live import follow_feeds
 from ingest.sweep import recovery_sweep
 from ingest.wishes import jobs_allowed
+from market import debug_relay
 from market.groups import use_loop
 from market.series import BadSeriesIdError, SeriesId
 
@@ -71,9 +73,13 @@ async def supervise(named: tuple[str, ...], *, once: bool) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, _told_to_stop, loop, stop)
     use_loop(loop)
-    sweep = asyncio.create_task(recovery_sweep())
+    besides = [asyncio.create_task(recovery_sweep())]
+    if debug_relay.is_wanted():
+        relay = debug_relay.Relay(get_channel_layer())
+        besides.append(asyncio.create_task(relay.send_for_ever()))
     await follow_feeds(stop, named, once=once)
-    sweep.cancel()
+    for task in besides:
+        task.cancel()
 
 
 def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
