@@ -84,8 +84,8 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-# Seconds that the threads of the server keep their connections.
-KEEP_CONNECTIONS = 600
+# Seconds that the threads of the server keep their connections; those of a test end with it.
+KEEP_CONNECTIONS = 0 if TESTING else 600
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-65536;"
     "PRAGMA temp_store=MEMORY;"
