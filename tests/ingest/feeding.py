@@ -1,14 +1,14 @@
 """A loop that follows the exchange of the tests, in virtual time."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import httpx
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
@@ -34,14 +34,17 @@ Story = Callable[["Feeding"], Coroutine[Any, Any, None]]
 
 
 class AtOnce:
-    """A worker that works in the event loop, so that no time passes meanwhile.
+    """A worker that keeps the event loop waiting, so that no time passes while it works.
 
-    `is_away` lets all its work fail, as a database that is not there does; `delay` lets it take so
-    many seconds, as threads do that wait.
+    It works in a thread of its own, whose connection ends with `close`. `is_away` lets all its work
+    fail, as a database that is not there does; `delay` lets it take so many seconds.
     """
 
     is_away = False
     delay = 0.0
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the work returns, or raise what it raises."""
@@ -49,7 +52,20 @@ class AtOnce:
             await asyncio.sleep(self.delay)
         if self.is_away:
             raise OperationalError("the database is away")
-        return work(*args, **kwargs)
+        return self.now(work, *args, **kwargs)
+
+    def now(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the work in the thread, or here when that has ended."""
+        if self._thread is None:
+            return work(*args, **kwargs)
+        return self._thread.submit(partial(work, *args, **kwargs)).result()
+
+    def close(self) -> None:
+        """End the thread, and its connections with it."""
+        if self._thread is not None:
+            self.now(connections.close_all)
+            self._thread.shutdown()
+            self._thread = None
 
 
 class Feeding:
@@ -88,7 +104,11 @@ class Feeding:
         """Return what follows an exchange, with a client for its REST."""
         rest = exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_REST_BASE"]
         async with httpx.AsyncClient(base_url=rest, timeout=10) as client:
-            yield cls(exchange, client)
+            found = cls(exchange, client)
+            try:
+                yield found
+            finally:
+                found.worker.close()
 
     async def minutes(self, count: float) -> None:
         """Let so many minutes pass."""
@@ -96,7 +116,7 @@ class Feeding:
 
     def stored(self, series_id: str = BTC) -> list[Candle]:
         """Return what is stored of a series."""
-        return selectors.candles_between(series_id, 0, 2**62).rows()
+        return self.worker.now(selectors.candles_between, series_id, 0, 2**62).rows()
 
     def true(self, series_id: str = BTC) -> list[Candle]:
         """Return the closed candles of the exchange from the first stored one on, ascending."""
@@ -114,23 +134,13 @@ class Feeding:
             assert len(true) - len(stored) <= behind, (len(stored), len(true))
 
 
-@contextmanager
-def database_in_the_loop() -> Iterator[None]:
-    """Let Django's database be used in an event loop."""
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
 @asynccontextmanager
 async def feeding(exchange: Exchange, *series_ids: str) -> AsyncIterator[Feeding]:
     """Follow these series on this exchange until the block ends."""
     async with Feeding.connected(exchange) as found:
         found.is_fenced = False
         names = series_ids or (BTC,)
-        jobs_make(dict.fromkeys(names, str(JobKind.WHITELIST)))
+        found.worker.now(jobs_make, dict.fromkeys(names, str(JobKind.WHITELIST)))
         found.loop.want(dict.fromkeys(names, 1))
         running = asyncio.create_task(found.loop.run())
         try:
@@ -160,5 +170,4 @@ def follow(story: Story, *series_ids: str, **how: Any) -> Feeding:
             await story(found)
         return found
 
-    with database_in_the_loop():
-        return jump(main())
+    return jump(main())

@@ -209,7 +209,7 @@ def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(6)
-        held.append(IngestJob.objects.get().gaps)
+        held.append(feed.worker.now(IngestJob.objects.get).gaps)
         await feed.minutes(8)
 
     feed = follow(

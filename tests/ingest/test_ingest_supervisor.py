@@ -15,7 +15,7 @@ from ingest.models import IngestGuardrail, IngestJob
 from ingest.supervisor import IngestSupervisor
 from ingest.wishes import jobs_allowed, jobs_settle
 from market.demand import demand_end, demand_write
-from tests.ingest.feeding import BTC, ETH, Feeding, database_in_the_loop, exchange_of
+from tests.ingest.feeding import BTC, ETH, Feeding, exchange_of
 from tests.jumping import jump
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -54,8 +54,7 @@ def supervise(story: Story, *named: str) -> Feeding:
             await asyncio.wait_for(running, 30)
         return feed
 
-    with database_in_the_loop():
-        return jump(main())
+    return jump(main())
 
 
 def test_what_is_watched_is_followed() -> None:
@@ -63,7 +62,7 @@ def test_what_is_watched_is_followed() -> None:
 
     async def story(feed: Feeding, _: IngestSupervisor) -> None:
         await feed.minutes(3)
-        job = IngestJob.objects.get()
+        job = feed.worker.now(IngestJob.objects.get)
         assert (job.series_id, job.refcount, job.state) == (BTC, 2, "streaming")
         assert job.lease_owner == "test"
 
@@ -170,7 +169,8 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more() -> None:
 
     async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
         await feed.minutes(3)
-        IngestJob.objects.update(lease_owner="other", lease_token=99, lease_expires_at=FAR)
+        taken = {"lease_owner": "other", "lease_token": 99, "lease_expires_at": FAR}
+        feed.worker.now(IngestJob.objects.update, **taken)
         counts.append(len(feed.stored()))
         await feed.minutes(3)
         assert supervisor.tokens == {}
