@@ -19,7 +19,6 @@ from django.db.models import F
 
 from ingest.asking import Asker
 from ingest.binance import (
-    EXCHANGE,
     Rejected,
     UnsupportedSeriesError,
     parse_frame,
@@ -466,18 +465,6 @@ class MarketLoop:
         return asyncio.get_running_loop().time()
 
 
-async def run_binance_ws_ingest_loop(
-    market: str, around: Surroundings, wanted: Mapping[str, int]
-) -> None:
-    """Follow these series of a market, each under its lease token, until cancelled."""
-    loop = MarketLoop(market, around)
-    loop.want(wanted)
+async def run_binance_ws_ingest_loop(loop: MarketLoop) -> None:
+    """Follow the series that the loop is told to want, until it is told to stop."""
     await loop.run()
-
-
-def exchange_market(series: SeriesId) -> str:
-    """Return the market of a series that Binance streams; raise `UnsupportedSeriesError` else."""
-    stream_of(series)
-    if series.exchange != EXCHANGE:
-        raise UnsupportedSeriesError(series.exchange)
-    return series.market

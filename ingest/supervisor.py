@@ -17,7 +17,7 @@ from ingest.lease import (
     leases_renew,
     leases_take,
 )
-from ingest.loop import MarketLoop, Surroundings
+from ingest.loop import MarketLoop, Surroundings, run_binance_ws_ingest_loop
 from ingest.models import JobState
 from ingest.station import Station
 from ingest.wishes import jobs_settle
@@ -134,7 +134,9 @@ class IngestSupervisor:
                 logger.error("ingest.loop_ended %s %r", market, task.exception())
             if tokens and (task is None or task.done()):
                 self._loops[market] = MarketLoop(market, self._surroundings(market))
-                self._tasks[market] = asyncio.create_task(self._loops[market].run())
+                self._tasks[market] = asyncio.create_task(
+                    run_binance_ws_ingest_loop(self._loops[market])
+                )
             if market in self._loops:
                 self._loops[market].want(tokens)
 
