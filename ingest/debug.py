@@ -8,20 +8,11 @@ from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
-from ingest.guardrail import IngestLoopGuardrailConfig
-from ingest.models import CircuitState, IngestGuardrail, IngestJob, JobState
+from ingest.circuits import Circuits
+from ingest.models import IngestGuardrail, IngestJob, JobState
 from market import database
 from market.whitelist import whitelist_read
 
-CONFIG = IngestLoopGuardrailConfig()
-# The numbers of the guardrail.
-GUARDRAIL_CONFIG = {
-    "crash_budget": CONFIG.crash_budget,
-    "budget_window_s": CONFIG.budget_window_s,
-    "backoff_initial_s": CONFIG.backoff_initial_s,
-    "backoff_max_s": CONFIG.backoff_max_s,
-    "open_cooldown_s": CONFIG.open_cooldown_s,
-}
 LEASED = ExpressionWrapper(Q(lease_expires_at__gt=Now()), output_field=BooleanField())
 JOB_FIELDS = (
     "kind",
@@ -74,31 +65,14 @@ def job_shown(job: IngestJob, circuit: IngestGuardrail | None, now: float) -> di
         "guardrail": None,
     }
     if settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL:
-        shown["guardrail"] = circuit_shown(circuit or IngestGuardrail(), now)
+        shown["guardrail"] = _shown(circuit, now)
     more = {name: getattr(job, name) for name in JOB_FIELDS}
     return shown | more | {"gaps": orjson.loads(job.gaps)}
 
 
-def circuit_shown(circuit: IngestGuardrail, now: float) -> dict[str, Any]:
-    """Return one circuit, with the failures that are still in its window."""
-    window = GUARDRAIL_CONFIG["budget_window_s"]
-    failures = [time for time in orjson.loads(circuit.failures) if time >= now - window]
-    is_open = circuit.state == CircuitState.OPEN and circuit.open_until is not None
-    return {
-        "enabled": circuit.enabled,
-        "state": circuit.state,
-        "window_failures": len(failures),
-        "consecutive_failures": circuit.consecutive_failures,
-        "last_failure_at": circuit.last_failure_at,
-        "last_error": circuit.last_error or None,
-        "last_backoff_s": circuit.last_backoff_s,
-        "next_retry_in_s": max(0.0, (circuit.open_until or 0.0) - now) if is_open else 0.0,
-        "config": dict(GUARDRAIL_CONFIG),
-        "trips": circuit.trips,
-        "last_error_kind": circuit.last_error_kind or None,
-        "next_attempt_at": circuit.next_attempt_at,
-        "last_success_at": circuit.last_success_at,
-    }
+def _shown(row: IngestGuardrail | None, now: float) -> dict[str, Any]:
+    """Return the circuit of a series; one that never failed has no row."""
+    return Circuits().guardrail_of(row or IngestGuardrail(), now).snapshot(now=now)
 
 
 def _circuits() -> list[IngestGuardrail]:
