@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from pydantic import Field, ValidationInfo, field_validator
@@ -21,7 +21,7 @@ from ledger.health import factor_health
 from ledger.repair import ReadRepairService
 from ledger.replay import ReplayPrepareService
 from market.access import MayWrite
-from market.http import Input, NotFoundError, SeriesText, Time, read_body, read_query
+from market.http import Input, NotFoundError, SeriesText, Time, plain_read, read_body, read_query
 from market.series import SeriesId
 
 Window = Annotated[int, Field(ge=1, le=5000)]
@@ -80,17 +80,16 @@ class DiffQuery(WindowQuery):
         return to_time
 
 
-def answered(request: Request, answer: Answer) -> HttpResponseBase:
+def answered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
     """Return the answer, or 304 to a client that has the same one; it asks again each time."""
     headers = {"ETag": answer.etag, "Cache-Control": "no-cache"}
     whole = HttpResponse(answer.body, content_type="application/json", headers=headers)
-    return get_conditional_response(request._request, etag=answer.etag, response=whole) or whole
+    return get_conditional_response(request, etag=answer.etag, response=whole) or whole
 
 
-@api_view(["GET"])
-def factor_slices(request: Request) -> HttpResponseBase:
+@plain_read(AtTimeQuery)
+def factor_slices(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
     """Return what each factor knew at a time (`protocol.md` 4.1)."""
-    query = read_query(AtTimeQuery, request)
     return answered(
         request,
         frames.slices(
@@ -107,10 +106,9 @@ def factor_health_view(request: Request) -> Response:
     return Response(factor_health(read_query(SeriesQuery, request).series_id))
 
 
-@api_view(["GET"])
-def draw_delta(request: Request) -> HttpResponseBase:
+@plain_read(DeltaQuery)
+def draw_delta(request: HttpRequest, query: DeltaQuery) -> HttpResponseBase:
     """Return what is drawn, beyond a cursor (`protocol.md` 5.1)."""
-    query = read_query(DeltaQuery, request)
     try:
         drawn = frames.delta(
             series_id=query.series_id,
@@ -125,19 +123,17 @@ def draw_delta(request: Request) -> HttpResponseBase:
     return answered(request, drawn)
 
 
-@api_view(["GET"])
-def frame_live(request: Request) -> HttpResponseBase:
+@plain_read(WindowQuery)
+def frame_live(request: HttpRequest, query: WindowQuery) -> HttpResponseBase:
     """Return the newest consistent frame (`protocol.md` 6.1)."""
-    query = read_query(WindowQuery, request)
     frame = frames.live(series_id=query.series_id, window_candles=query.window_candles)
     telling.frame_told("read.http.world_frame_live", query.series_id, frame)
     return answered(request, frame)
 
 
-@api_view(["GET"])
-def frame_at_time(request: Request) -> HttpResponseBase:
+@plain_read(AtTimeQuery)
+def frame_at_time(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
     """Return the frame at a time (`protocol.md` 6.2)."""
-    query = read_query(AtTimeQuery, request)
     frame = frames.at_time(
         series_id=query.series_id,
         at_time=query.at_time,
@@ -147,10 +143,9 @@ def frame_at_time(request: Request) -> HttpResponseBase:
     return answered(request, frame)
 
 
-@api_view(["GET"])
-def delta_poll(request: Request) -> HttpResponseBase:
+@plain_read(PollQuery)
+def delta_poll(request: HttpRequest, query: PollQuery) -> HttpResponseBase:
     """Return a record of what is drawn now, if it is new to the client (`protocol.md` 6.3)."""
-    query = read_query(PollQuery, request)
     polled = frames.poll(
         series_id=query.series_id,
         after_id=query.after_id,

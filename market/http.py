@@ -4,13 +4,17 @@ Queries and bodies become frozen values here; what does not fit raises, and `tra
 turns it into an answer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import IO, Annotated, Any, TypeVar, cast
 
 import orjson
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import PydanticCustomError
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import MethodNotAllowed, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -132,9 +136,33 @@ class AlwaysJSON(DefaultContentNegotiation):
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_query(model: type[M], request: Request) -> M:
+def read_query(model: type[M], request: HttpRequest | Request) -> M:
     """Return the query as a value; of a name given twice the last one counts."""
-    return _validated(model, dict(request.query_params.items()), "query")
+    return _validated(model, dict(request.GET.items()), "query")
+
+
+def plain_read(
+    model: type[M],
+) -> Callable[[Callable[[HttpRequest, M], HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Make a GET route of a function that takes a query and returns bytes that are ready.
+
+    The framework's dispatch (content negotiation, parsers, renderers) has no part in such an
+    answer and would cost more than finding it. Errors rise; `tradecanvas.errors` answers them.
+    """
+
+    def route(
+        view: Callable[[HttpRequest, M], HttpResponseBase],
+    ) -> Callable[..., HttpResponseBase]:
+        @csrf_exempt
+        @wraps(view)
+        def read(request: HttpRequest) -> HttpResponseBase:
+            if request.method != "GET":
+                raise MethodNotAllowed(request.method or "")
+            return view(request, read_query(model, request))
+
+        return read
+
+    return route
 
 
 def read_body(model: type[M], request: Request) -> M:

@@ -190,7 +190,9 @@ def test_who_may_not_write_is_told_so(
 
 
 def test_a_wrong_method_and_an_unknown_path_say_so(staff: Client) -> None:
-    assert staff.get(CLOSED).json() == {"detail": "Method Not Allowed"}
+    for response in (staff.get(CLOSED), post(staff, "/api/frame/live", {})):
+        assert (response.status_code, response.json()) == (405, {"detail": "Method Not Allowed"})
+        assert response["Allow"]
     assert staff.get("/api/frame/life").json() == {"detail": "Not Found"}
     assert staff.get("/api/frame/live/").status_code == 404
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -45,14 +47,36 @@ ANSWERS: dict[type[Exception], tuple[int, str | None]] = {
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the answer to a known error; every other one rises and becomes a 500."""
+    """Return the answer of a view of the framework to a known error; others become a 500."""
+    said = _said(error)
+    return said and Response({"detail": said[1]}, status=said[0])
+
+
+class KnownErrorsMiddleware(MiddlewareMixin):
+    """Answers known errors of the API's plain views; every other one becomes a 500."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the answer, None where there is none."""
+        said = _said(exception) if request.path.startswith("/api/") else None
+        if said is None:
+            return None
+        status, detail = said
+        response = HttpResponse(
+            orjson.dumps({"detail": detail}), status=status, content_type="application/json"
+        )
+        if isinstance(exception, exceptions.MethodNotAllowed):
+            response["Allow"] = "GET, OPTIONS"
+        return response
+
+
+def _said(error: Exception) -> tuple[int, Any] | None:
+    """Return status and detail of a known error."""
     if isinstance(error, InvalidInputError):
-        return Response({"detail": error.errors}, status=422)
+        return 422, error.errors
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             status, detail = ANSWERS[kind]
-            said = detail or getattr(error, "detail", None) or str(error)
-            return Response({"detail": said}, status=status)
+            return status, detail or getattr(error, "detail", None) or str(error)
     return None
 
 

@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tradecanvas.errors.KnownErrorsMiddleware",
 ]
 ROOT_URLCONF = "tradecanvas.urls"
 ASGI_APPLICATION = "tradecanvas.asgi.application"

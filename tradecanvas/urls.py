@@ -12,12 +12,12 @@ handler404 = "tradecanvas.errors.not_found"
 handler500 = "tradecanvas.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("ledger.urls")),  # asked most, found first
     path("", pages.home, name="home"),
     path("live", pages.live, name="live"),
     path("about", pages.about, name="about"),
     path("", include("market.urls")),
     path("", include("factors.urls")),
-    path("", include("ledger.urls")),
     path("", include("ingest.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
