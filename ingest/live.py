@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from ingest import pipeline
 from ingest.circuits import Circuits
+from ingest.filler import Filler
 from ingest.guardrail import IngestLoopGuardrailConfig
 from ingest.lease import leases_inherit, leases_require
 from ingest.loop import Surroundings
@@ -20,6 +22,7 @@ from ingest.rest import BinanceRest, rest_client
 from ingest.station import Station
 from ingest.supervisor import IngestSupervisor
 from ingest.threads import Threads, Worker
+from ingest.wishes import series_pinned
 from market.candles import Candles
 from market.groups import announce_forming
 
@@ -66,6 +69,18 @@ def surroundings(market: str, *, station: Station) -> Surroundings:
     )
 
 
+@asynccontextmanager
+async def rest_of(market: str, worker: Worker) -> AsyncIterator[BinanceRest]:
+    """Give a market's REST for the block."""
+    async with rest_client(market) as client:
+        yield BinanceRest(market, client, worker, time.time)
+
+
+def store(series_id: str, candles: Candles) -> None:
+    """Store closed candles of the past; they need no lease: the ledger's lock orders writers."""
+    pipeline.run_sync({series_id: candles})
+
+
 def commit(batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
     """Store closed candles under their lease tokens, and announce them."""
     pipeline.run_sync(batches, fence=partial(leases_require, tokens))
@@ -81,8 +96,13 @@ async def follow_feeds(
     supervisor = IngestSupervisor(
         station=here, surroundings=partial(surroundings, station=here), named=named
     )
+    filler = Filler(here, partial(rest_of, worker=worker), store)
+    filling = asyncio.create_task(filler.run(stop))
     try:
         await worker.run(leases_inherit)
+        await filler.sync_at_start(await worker.run(series_pinned, tuple(named)))
         await supervisor.run(stop, once=once)
     finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
         worker.close()

@@ -77,14 +77,16 @@ class BinanceRest:
         end = min(end, expected_closed_time(self.now(), series.seconds))
         found = Candles.from_rows([])
         while start <= end:
-            page = await self._page(series, start, end)
+            page = await self.page(series, start, end)
             if not len(page):
                 break
             found = found.then(page)
             start = int(page.time[-1]) + series.seconds
         return found
 
-    async def _page(self, series: SeriesId, start: int, end: int) -> Candles:
+    async def page(self, series: SeriesId, start: int, end: int) -> Candles:
+        """Return the first closed candles in [start, end], as many as one answer holds."""
+        end = min(end, expected_closed_time(self.now(), series.seconds))
         query = {
             "symbol": symbol_of(series),
             "interval": series.timeframe,

@@ -31,15 +31,21 @@ def jobs_wanted() -> bool:
     return bool(asked or settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST)
 
 
+def series_pinned(named: tuple[str, ...] = ()) -> list[str]:
+    """Return the series that are followed for ever: these, and the whitelist where it is on."""
+    pinned = set(named)
+    if settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST:
+        pinned |= set(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH))
+    return sorted(pinned)
+
+
 def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:
     """Bring the rows of jobs up to what is wanted; return the series to follow, in text order.
 
     `named` are followed for ever, like those of the whitelist. A series that nobody watches any
     more is followed until its idle time is over, or until its place is needed.
     """
-    pinned = set(named)
-    if settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST:
-        pinned |= set(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH))
+    pinned = set(series_pinned(named))
     counts = demand_counts() if settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST else {}
     kinds = dict.fromkeys(counts, JobKind.ONDEMAND) | dict.fromkeys(pinned, JobKind.WHITELIST)
     jobs_make({name: str(kind) for name, kind in kinds.items()})

@@ -1,13 +1,16 @@
-"""What happens after candles were read: other apps may be told, and never slow the answer down."""
+"""What happens after candles were read, in a thread of its own: it never slows the answer down."""
 
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec
 
 from django.db import close_old_connections
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 MOST_WAITING = 100
 AfterRead = Callable[[str, int], object]
 
@@ -31,30 +34,33 @@ def register(action: AfterRead, is_wanted: Callable[[], bool]) -> None:
 
 
 def candles_read(series_id: str, head_time: int | None) -> None:
-    """Say that candles were read; returns at once, and drops what is too much."""
-    if _Registered.action is None or head_time is None or not _Registered.is_wanted():
-        return
+    """Say that candles were read."""
+    if _Registered.action is not None and head_time is not None and _Registered.is_wanted():
+        later(_Registered.action, series_id, head_time)
+
+
+def later(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Do something after the answer; returns at once, and drops what is too much."""
     if _Registered.executor is None:
         _Registered.executor = ThreadPoolExecutor(1, thread_name_prefix="after-read")
     if _Registered.waiting >= MOST_WAITING:
         return
     _Registered.waiting += 1
-    _Registered.executor.submit(_in_thread, series_id, head_time)
+    _Registered.executor.submit(_in_thread, partial(action, *args, **kwargs))
 
 
-def _in_thread(series_id: str, head_time: int) -> None:
+def _in_thread(action: Callable[[], object]) -> None:
     close_old_connections()
     try:
-        _act(series_id, head_time)
+        _act(action)
     finally:
         close_old_connections()
 
 
-def _act(series_id: str, head_time: int) -> None:
+def _act(action: Callable[[], object]) -> None:
     try:
-        if _Registered.action is not None:
-            _Registered.action(series_id, head_time)
+        action()
     except Exception:  # it is nobody's answer
-        logger.exception("after a read, series %s", series_id)
+        logger.exception("after a read")
     finally:
         _Registered.waiting -= 1

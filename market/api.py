@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from market import (
     after_read,
     database,
+    filling,
     hub,
     metrics,
     selectors,
@@ -23,7 +24,6 @@ from market import (
 from market.access import DebugGate, MayWrite
 from market.candles import Candles
 from market.debug_events import emit, wanted
-from market.filling import filling_read
 from market.health import kline_health
 from market.http import Input, NotFoundError, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
@@ -57,6 +57,8 @@ class CandlesView(APIView):
             head = selectors.head_time(query.series_id)
         self._tell(query, candles, head)
         after_read.candles_read(query.series_id, head)
+        if query.since is None and head is not None and filling.tails_are_filled():
+            after_read.later(filling.tail_wanted, query.series_id, query.limit, self.clock())
         return _answer(query.series_id, candles, head)
 
     def _tell(self, query: CandlesQuery, candles: Candles, head: int | None) -> None:
@@ -98,12 +100,12 @@ class HealthView(APIView):
         query = read_query(HealthQuery, request)
         series = SeriesId.parse(query.series_id)
         with database.reading():
-            head, filling = selectors.head_time(str(series)), filling_read(str(series))
+            head, filled = selectors.head_time(str(series)), filling.filling_read(str(series))
         lamp = kline_health(
             seconds=series.seconds,
             now=int(self.clock()) if query.now_time is None else query.now_time,
             head=head,
-            filling=filling,
+            filling=filled,
             grace=settings.TRADE_CANVAS_KLINE_HEALTH_GRACE_S,
             recent_seconds=settings.TRADE_CANVAS_KLINE_HEALTH_BACKFILL_RECENT_SECONDS,
         )

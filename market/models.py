@@ -64,9 +64,10 @@ class BackfillState(models.TextChoices):
 
 
 class BackfillProgress(models.Model):
-    """One row per series: the window that is wanted, and how far filling it has come.
+    """One row per series: the window that is wanted, and how far filling one has come.
 
-    `requested_at` is set by whoever wants the window and cleared by the supervisor that serves it.
+    `requested_at` and `wanted_*` are set by who wants a window, and `requested_at` is cleared when
+    it was served. The rest is written by who fills: its own window, and how far it has come.
     """
 
     series_id = models.CharField(max_length=MAX_LENGTH, unique=True)
@@ -75,6 +76,9 @@ class BackfillProgress(models.Model):
     )
     reason = models.CharField(max_length=64, default="")
     requested_at = models.DateTimeField(null=True)
+    wanted_start = models.BigIntegerField(null=True)
+    wanted_end = models.BigIntegerField(null=True)
+    wanted_reason = models.CharField(max_length=64, default="")
     window_start = models.BigIntegerField(null=True)
     window_end = models.BigIntegerField(null=True)
     started_at = models.DateTimeField(null=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from django.conf import settings
 from django.db import DatabaseError
 
-from market import messages, metrics
+from market import after_read, filling, messages, metrics
 from market.hub import Hub, HubClosedError
 from market.messages import BadRequestError, Subscribe
 from market.subscriptions import News, Subscription
@@ -183,6 +183,10 @@ class Session:
                 break
             await self._send_all(subscription.go_on(run))
         await self._send_all(subscription.altered(news.head.generation))
+        if subscription.gap is not None:
+            gap, subscription.gap = subscription.gap, None
+            if filling.gaps_are_filled():
+                after_read.later(filling.gap_wanted, subscription.series_id, *gap)
 
     async def _send_all(self, frames: Iterable[str]) -> None:
         for frame in frames:

@@ -68,6 +68,7 @@ class Subscription:
 
     `last_sent` is the time of the last closed candle that it got, or claimed to have. News wait
     in `news`, only so many: when there are more, the candles are let go and read again later.
+    `gap` is the first and last time of the newest gap that it was told of.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Subscription:
         self.caught_up = False
         self.waits = False
         self.news: deque[News] = deque()
+        self.gap: tuple[int, int] | None = None
         self._forming: tuple[int, str] | None = None
         self._wake = wake
 
@@ -157,4 +159,5 @@ class Subscription:
     def _jump_to(self, time: int) -> Iterator[str]:
         """Return the gap before a candle, if there is one; a cursor of 0 claims nothing."""
         if self.last_sent is not None and 0 < self.last_sent < time - self.seconds:
+            self.gap = (self.last_sent + self.seconds, time - self.seconds)
             yield messages.gap(self.series_id, self.last_sent + self.seconds, time)

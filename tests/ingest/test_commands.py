@@ -190,7 +190,7 @@ def test_a_damaged_gzip_file_is_said_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "import_candles", "load_bundled", "export_events", "serve", "run_ingest",
+        "import_candles", "load_bundled", "export_events", "serve", "run_ingest", "backfill",
         "check_factor", "startfactor", "sweep", "rebuild", "verify_ledger", "check_ledger",
     ],
 )  # fmt: skip

@@ -27,17 +27,21 @@ def exchange() -> Iterator[Any]:
         yield running
 
 
-def started(folder: Path, exchange: Any, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | exchange.settings | {
+def environment(folder: Path, exchange: Any) -> dict[str, str]:
+    settings: dict[str, str] = exchange.settings
+    return dict(os.environ) | settings | {
         "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3",
         "TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL": "1",
         "SECRET_KEY": "of-a-test",
         "REDIS_URL": "",
     }  # fmt: skip
+
+
+def started(folder: Path, exchange: Any, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "manage.py", "run_ingest", *arguments],
         cwd=ROOT,
-        env=environment,
+        env=environment(folder, exchange),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,114 @@
+"""Serves what readers want filled, and the fill at the start, beside the feeds."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from ingest.backfill import Backfill, Filled, History
+from ingest.startup_sync import run_startup_kline_sync
+from ingest.station import Station
+from market.candles import Candles
+from market.progress import BusyError, Window, progress_refused, progress_wanted
+from market.series import SeriesId
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+class Filler:
+    """Fills one window at a time for each market, the newest first. `history` opens an exchange."""
+
+    def __init__(
+        self,
+        station: Station,
+        history: Callable[[str], AbstractAsyncContextManager[History]],
+        store: Callable[[str, Candles], object],
+    ) -> None:
+        self._station, self._history, self._store = station, history, store
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve requests until told to stop; what is half filled goes on with the next start."""
+        try:
+            while not stop.is_set():
+                await self._look()
+                try:
+                    await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def fill(self, window: Window) -> Filled:
+        """Fill a window when its market has a turn; raises what `Backfill.fill` does."""
+        market = SeriesId.parse(window.series_id).market
+        async with self._turns.setdefault(market, asyncio.Lock()), self._history(market) as history:
+            fill = Backfill(history, self._station.worker, self._store, owner=self._station.owner)
+            return await fill.fill(window)
+
+    async def sync_at_start(self, series_ids: list[str]) -> None:
+        """Fill the newest candles of these series and bring their ledgers up, where that is on."""
+        loop = asyncio.get_running_loop()
+
+        def backfill(series: SeriesId, candles: int, to_time: int) -> int:
+            if not settings.TRADE_CANVAS_ENABLE_CCXT_BACKFILL:
+                return 0
+            start = max(series.seconds, to_time - (candles - 1) * series.seconds)
+            window = Window(str(series), start, to_time, "startup_sync")
+            return asyncio.run_coroutine_threadsafe(self.fill(window), loop).result().covered
+
+        await self._station.worker.run(
+            run_startup_kline_sync,
+            backfill=backfill,
+            series_ids=series_ids,
+            enabled=settings.TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC,
+            target_candles=settings.TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES,
+        )
+
+    async def _look(self) -> None:
+        """Begin with the newest window of each market that is free."""
+        if not settings.TRADE_CANVAS_ENABLE_CCXT_BACKFILL:
+            return
+        try:
+            wanted = await self._station.worker.run(progress_wanted)
+        except DatabaseError as error:
+            logger.warning("ingest.requests_unreadable %s", error)
+            return
+        for window in wanted:
+            market = SeriesId.parse(window.series_id).market
+            task = self._tasks.get(market)
+            if task is None or task.done():
+                self._tasks[market] = asyncio.create_task(self._serve(window))
+
+    async def _serve(self, window: Window) -> None:
+        """Fill what was asked for; a refusal is written down, so that it is not tried for ever."""
+        try:
+            done = await self.fill(window)
+        except BusyError as error:
+            logger.info("ingest.fill_waits %s", error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, others are served)
+            logger.warning("ingest.fill_failed %s %s", window.series_id, error)
+            await self._refuse(window, error)
+        else:
+            logger.info(
+                "ingest.filled %s %s lacked=%s lacks=%s",
+                window.series_id,
+                window.reason,
+                done.lacked,
+                done.lacks,
+            )
+
+    async def _refuse(self, window: Window, error: Exception) -> None:
+        words = str(error) or type(error).__name__
+        try:
+            await self._station.worker.run(progress_refused, window.series_id, words)
+        except DatabaseError as failure:
+            logger.warning("ingest.refusal_not_written %s", failure)
