@@ -104,19 +104,19 @@ class Asker:
         feed.last_frame = _tick()
 
     async def _fill_recorded(self, feed: SeriesFeed) -> None:
-        """Ask again for holes that were recorded, when it is time."""
-        for hole in [hole for hole in feed.holes if _tick() >= hole.next_try]:
-            hole.failed(_tick())
-            hole.state = "filling"
-            try:
-                found = await self._rest.klines(feed.series, hole.start, hole.end)
-            finally:
-                hole.state = "unknown"
-            await self._store(feed, found)
-            if len(found) == (hole.end - hole.start) // feed.series.seconds + 1:
-                feed.holes.remove(hole)
-            elif not len(found):
-                hole.state = "empty at the exchange"
+        """Ask again for holes that were recorded, when it is time: a part of one, and store it."""
+        due = next((hole for hole in feed.holes if _tick() >= hole.next_try), None)
+        if due is None:
+            return
+        end = min(due.end, due.start + (FILL_PAGE - 1) * feed.series.seconds)
+        due.failed(_tick())
+        due.state = "filling"
+        try:
+            found = await self._rest.klines(feed.series, due.start, end)
+        finally:
+            due.state = "unknown"
+        await self._store(feed, found)
+        feed.asked_again(due, end, found, _tick())
 
     async def _store(self, feed: SeriesFeed, candles: Candles) -> None:
         if len(candles):

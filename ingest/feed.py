@@ -5,7 +5,8 @@ All times are seconds: `now` by the exchange's clock, `tick` by one that never j
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from ingest.binance import KlineFrame
 from market.candles import Candle, Candles
@@ -17,6 +18,7 @@ CLOSE_PATIENCE = 5.0
 CLOSE_RETRIES = (5.0, 10.0, 20.0)
 HOLE_TRIES = 3
 HOLE_RETRY, HOLE_RETRY_LATER, HOLE_SOON = 60.0, 3600.0, 3600.0
+EMPTY = "empty at the exchange"
 MOST_BAD_FRAMES, BAD_FRAME_WINDOW = 20, 60.0
 
 
@@ -153,6 +155,23 @@ class SeriesFeed:
         """Keep a hole as a fact, to be asked for again in a minute."""
         if all((hole.start, hole.end) != (start, end) for hole in self.holes):
             self.holes.append(Hole(start, end, tick, state, next_try=tick + HOLE_RETRY))
+
+    def asked_again(self, hole: Hole, end: int, found: Candles, tick: float) -> None:
+        """Note what the exchange has of the part of a hole up to `end`; the rest comes at once.
+
+        What it does not have stays a hole, one for each run of missing candles.
+        """
+        seconds = self.series.seconds
+        edges = [hole.start - seconds, *found.time.tolist(), end + seconds]
+        empty = [
+            replace(hole, start=before + seconds, end=after - seconds, state=EMPTY)
+            for before, after in pairwise(edges)
+            if after - before > seconds
+        ]
+        rest = (
+            [replace(hole, start=end + seconds, tries=0, next_try=tick)] if end < hole.end else []
+        )
+        self.holes = [other for other in self.holes if other is not hole] + empty + rest
 
     def pending(self) -> Candles:
         """Return what waits to be committed, ascending."""

@@ -3,8 +3,8 @@
 import pytest
 
 from ingest.binance import KlineFrame
-from ingest.feed import HOLE_RETRY, HOLE_RETRY_LATER, HOLE_TRIES, MOST_BUFFERED, SeriesFeed
-from market.candles import Candle
+from ingest.feed import EMPTY, HOLE_RETRY, HOLE_RETRY_LATER, HOLE_TRIES, MOST_BUFFERED, SeriesFeed
+from market.candles import Candle, Candles
 from market.series import SeriesId
 
 SERIES = SeriesId.parse("binance:futures:BTC/USDT:1m")
@@ -114,6 +114,25 @@ def test_a_recorded_hole_is_asked_for_each_minute_and_after_an_hour_each_hour(
     hole.failed(100.0 + 3600.0)
 
     assert (soon, hole.next_try) == (160.0 + HOLE_RETRY, 3700.0 + HOLE_RETRY_LATER)
+
+
+def test_a_hole_is_asked_for_in_parts_and_what_lacks_at_the_exchange_stays(
+    feed: SeriesFeed,
+) -> None:
+    feed.record(START + 60, START + 60 * 100, 0.0)
+    (hole,) = feed.holes
+    found = Candles.from_rows([candle(n) for n in (*range(1, 20), *range(22, 41))])
+
+    feed.asked_again(hole, START + 60 * 40, found, 70.0)
+
+    assert [((h.start - START) // 60, (h.end - START) // 60, h.state) for h in feed.holes] == [
+        (20, 21, EMPTY),
+        (41, 100, "unknown"),
+    ]
+    assert feed.holes[1].next_try == 70.0
+
+    feed.asked_again(feed.holes[1], START + 60 * 100, Candles.from_rows([]), 70.0)
+    assert [((h.start - START) // 60, h.state) for h in feed.holes] == [(20, EMPTY), (41, EMPTY)]
 
 
 def test_a_close_that_does_not_come_is_asked_for_after_5_and_then_5_10_20_seconds(

@@ -226,6 +226,28 @@ def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
     assert IngestJob.objects.get().gaps == "[]"
 
 
+def test_a_long_hole_is_filled_part_by_part_however_often_the_exchange_says_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was brought before a refusal is kept, so that a fill longer than the limit ends."""
+    monkeypatch.setattr("ingest.asking.FILL_PAGE", 10)
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(150)
+
+    feed = follow(
+        story,
+        faults=[
+            DropAll(at=90),
+            Unreachable(at=90, seconds=3600),
+            *(RestStatus(at=3700 + 65 * n, status=429, retry_after=5) for n in range(5)),
+        ],
+    )
+
+    feed.require_true()
+    assert feed.exchange.log.count("breach", "futures") == 0
+
+
 def test_a_failed_flush_keeps_its_candles() -> None:
     """Row 16 of `ingest.md` D9."""
 
