@@ -10,11 +10,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingest.debug import ingest_state
+from ingest.feed_state import feed_state
 from ingest.taking import candles_take
 from market.access import DebugGate, MayWrite
 from market.candles import Candles
 from market.groups import announce_forming
-from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body
+from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body, read_query
 from market.series import SeriesId
 
 
@@ -98,3 +99,15 @@ class CandlesClosedBatchView(APIView):
 def ingest_state_view(request: Request) -> Response:
     """Return what the feeds do (`protocol.md` 3.9)."""
     return Response(ingest_state())
+
+
+class FeedQuery(Input):
+    """A series."""
+
+    series_id: SeriesText
+
+
+@api_view(["GET"])
+def feed_state_view(request: Request) -> Response:
+    """Return how the feed of a series does: what the lamps of its chart open to."""
+    return Response(feed_state(str(SeriesId.parse(read_query(FeedQuery, request).series_id))))

@@ -59,11 +59,11 @@ class Asker:
             await self._fill_recorded(feed)
 
     async def _fill(self, feed: SeriesFeed) -> None:
-        """Bring what closed since the newest stored candle, or the newest of a new series."""
+        """Bring what closed since the stream was last heard, or the newest of a new series."""
         seconds = feed.series.seconds
         end = expected_closed_time(self._rest.now(), seconds)
         first = max(seconds, end - (FIRST_FILL - 1) * seconds)
-        start = first if feed.head is None else feed.head + seconds
+        start = feed.fill_from() or first
         try:
             while start <= end:
                 page_end = min(end, start + (FILL_PAGE - 1) * seconds)
@@ -79,7 +79,8 @@ class Asker:
                 feed.is_filled = True
             raise
         feed.is_filled = True
-        await self._note([str(feed.series)], state=JobState.STREAMING)
+        fields = {"state": JobState.STREAMING, "last_error": "", "last_error_kind": ""}
+        await self._note([str(feed.series)], **fields)
 
     async def _fill_hole(self, feed: SeriesFeed, hole: tuple[int, int]) -> None:
         """Ask for what is missing before a candle that waits; three times, then it goes on."""

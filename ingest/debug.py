@@ -22,6 +22,7 @@ JOB_FIELDS = (
     "last_frame_at",
     "last_closed_time",
     "last_error",
+    "last_error_kind",
     "clock_offset_s",
     "lease_owner",
 )

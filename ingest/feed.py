@@ -17,6 +17,7 @@ MOST_BUFFERED = 10_000
 CLOSE_PATIENCE = 5.0
 CLOSE_RETRIES = (5.0, 10.0, 20.0)
 HOLE_TRIES = 3
+MOST_ASKED_AGAIN = 500
 HOLE_RETRY, HOLE_RETRY_LATER, HOLE_SOON = 60.0, 3600.0, 3600.0
 EMPTY = "empty at the exchange"
 MOST_BAD_FRAMES, BAD_FRAME_WINDOW = 20, 60.0
@@ -45,7 +46,8 @@ class Hole:
 class SeriesFeed:
     """One series on a socket.
 
-    `head` is the newest candle known to be stored. Closed candles wait in `buffer`, by time, until
+    `head` is the newest candle known to be stored, `heard_close` the newest whose close the stream
+    told. Closed candles wait in `buffer`, by time, until
     they are committed; what is equal to a committed candle changes nothing, so nothing is dropped.
     """
 
@@ -61,6 +63,7 @@ class SeriesFeed:
     is_filled: bool = False
     is_proven: bool = False
     forming: Candle | None = None
+    heard_close: int | None = None
     _published: tuple[int, float] | None = None
     _asked_for: int | None = None
     _asks: int = 0
@@ -72,14 +75,14 @@ class SeriesFeed:
         """Begin anew on another socket; what waits to be committed stays."""
         self.subscribed(tick)
         self.last_frame = self.forming = None
-        self.is_filled = self.is_proven = False
+        self.is_proven = False
         self._bad.clear()
 
     def subscribed(self, tick: float) -> None:
         """Listen to the same series anew."""
         self.since = tick
         self.frames = 0
-        self.missed_trades = False
+        self.is_filled = self.missed_trades = False
 
     def hear(self, frame: KlineFrame, tick: float) -> None:
         """Take a frame: a closed candle waits to be committed, a forming one to be published."""
@@ -87,6 +90,7 @@ class SeriesFeed:
         self.last_frame = tick
         self.missed_trades = False
         if frame.is_closed:
+            self.heard_close = max(self.heard_close or 0, frame.candle.candle_time)
             self.keep([frame.candle])
         elif self._is_ahead(frame.candle.candle_time):
             self.forming = frame.candle
@@ -130,6 +134,17 @@ class SeriesFeed:
         self._published = (candle.candle_time, tick)
         self.forming = None
         return candle
+
+    def fill_from(self) -> int | None:
+        """Return from where a fill begins, None for a series without candles.
+
+        It asks again for the newest close that the stream told and for what came by other ways
+        since: a correction of those may have been missed.
+        """
+        if self.head is None:
+            return None
+        earliest = self.head - MOST_ASKED_AGAIN * self.series.seconds
+        return max(earliest, min(self.head, self.heard_close or self.head))
 
     def hole_before(self) -> tuple[int, int] | None:
         """Return the first and last time missing between the head and what waits, if any."""

@@ -19,6 +19,7 @@ from django.db.models import F
 
 from ingest.asking import Asker
 from ingest.binance import (
+    EXCHANGE,
     Rejected,
     UnsupportedSeriesError,
     parse_frame,
@@ -32,6 +33,7 @@ from ingest.guardrail import UNCOUNTED, FailureKind
 from ingest.jobs import jobs_heard, jobs_note
 from ingest.lease import LeaseLostError
 from ingest.models import JobState
+from ingest.reach import Reach
 from ingest.rest import BinanceRest, RestError
 from ingest.station import Station
 from ledger.advance import CANDLE_STEP, IngestPipelineError
@@ -89,6 +91,7 @@ class MarketLoop:
         self.market = market
         self.around = around
         self._station = around.station
+        self._reach = Reach(EXCHANGE, market)
         self.feeds: dict[str, SeriesFeed] = {}
         self.lost: set[str] = set()
         self.rejected: dict[str, int] = {}
@@ -171,10 +174,11 @@ class MarketLoop:
         self._routes = wanted_by(feed.series for feed in self._live.values())
         for feed in self._live.values():
             feed.connected(self._tick())
-        await self._note(names, state=JobState.STARTING, last_error="")
+        await self._note(names, state=JobState.STARTING)
         async with AsyncExitStack() as sockets:
             socket = await sockets.enter_async_context(self.around.connect(self._url()))
             self._opened = self._checked = self._tick()
+            self._reach.found()
             connected = self._station.clock()
             fields = {"state": JobState.BACKFILLING, "connected_at": connected}
             await self._note(names, **fields)
@@ -423,6 +427,8 @@ class MarketLoop:
     async def _failed(self, names: list[str], error: Exception) -> float:
         """Tell the circuits of these series; return the least time that one of them has to wait."""
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
+        if kind == FailureKind.CONNECT:
+            self._reach.lost(error)
         logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
         now = self._station.clock()
         try:
@@ -442,7 +448,11 @@ class MarketLoop:
         waits: dict[str, float] = await self._run(
             self._station.circuits.failed, names, kind, said, now
         )
-        fields: dict[str, Any] = {"last_error": said[:2000], "state": JobState.WAITING}
+        fields: dict[str, Any] = {
+            "last_error": said[:2000],
+            "last_error_kind": kind,
+            "state": JobState.WAITING,
+        }
         if kind not in UNCOUNTED:
             fields |= {"crashes": F("crashes") + 1, "last_crash_at": now}
         await self._note(names, **fields)

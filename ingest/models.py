@@ -91,6 +91,7 @@ class IngestJob(models.Model):
     last_frame_at = models.FloatField(null=True)
     last_closed_time = models.BigIntegerField(null=True)
     last_error = models.CharField(max_length=2000, default="")
+    last_error_kind = models.CharField(max_length=16, default="")
     crashes = models.IntegerField(default=0)
     last_crash_at = models.FloatField(null=True)
     gaps = models.TextField(default="[]", help_text="JSON: holes with their state")

@@ -118,7 +118,11 @@ class IngestSupervisor:
             )
             self._retry[name] = self._tick() + waits.get(name, RENEW_SECONDS)
             await self._worker.run(
-                jobs_note, [name], state=JobState.OPEN, last_error=str(error)[:2000]
+                jobs_note,
+                [name],
+                state=JobState.OPEN,
+                last_error=str(error)[:2000],
+                last_error_kind=FailureKind.CONFIG,
             )
             return False
         return True

@@ -3,7 +3,7 @@
 import pytest
 from pytest_django import Settings
 
-from ingest.models import IngestJob
+from ingest.models import IngestJob, JobState
 from tests.exchange.script import script
 from tests.ingest.feeding import BTC, ETH, Feeding, follow
 
@@ -11,6 +11,12 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "read
 
 SEEDS, LONG_SEEDS = range(20), range(20, 500)
 CALM_MINUTES = 25
+MOST_PROBES = 40
+
+
+def all_stream() -> bool:
+    """Say whether no feed waits for its next attempt."""
+    return not IngestJob.objects.exclude(state=JobState.STREAMING).exists()
 
 
 def survive(seed: int) -> None:
@@ -18,6 +24,10 @@ def survive(seed: int) -> None:
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(30 + CALM_MINUTES)
+        for _ in range(MOST_PROBES):  # what strikes the next attempt may wait for many probes
+            if feed.worker.now(all_stream):
+                break
+            await feed.minutes(5)
 
     feed = follow(story, BTC, ETH, seed=seed, faults=script(seed, seconds=1800, many=12))
 

@@ -200,7 +200,14 @@ def test_three_minutes_without_a_connection_are_filled_in_order() -> None:
 
     feed.require_true()
     times = [time for batch in feed.commits for time in batch[BTC]]
-    assert times == sorted(set(times))
+    assert times == sorted(times)
+
+
+def test_a_correction_that_no_socket_told_is_asked_for() -> None:
+    """A bar that is corrected while the connection is away: the next fill brings its new values."""
+    feed = after(8, Corrected(at=60, delay=5), DropAll(at=92), Unreachable(at=92, seconds=120))
+
+    feed.require_true()
 
 
 def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
