@@ -97,7 +97,24 @@ def written(value: object) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-@pytest.mark.parametrize("name", sorted(setting_names()))
+# What a newcomer wants, though the default is off (design: live feeds with all that guards them).
+TURNED_ON = {
+    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
+    "TRADE_CANVAS_ONDEMAND_MAX_JOBS": "50",
+    "TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL": "1",
+    "TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES": "1",
+    "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
+}
+
+
+def test_the_example_turns_on_what_a_newcomer_wants_and_nothing_else() -> None:
+    lines = [line for line in EXAMPLE.splitlines() if line and not line.startswith("#")]
+
+    assert dict(line.split("=", 1) for line in lines) == {"SECRET_KEY": ""} | TURNED_ON
+
+
+@pytest.mark.parametrize("name", sorted(setting_names() - TURNED_ON.keys()))
 def test_the_example_shows_the_default(name: str) -> None:
     shown = example_values()[name]
     default = getattr(settings, name)

@@ -37,6 +37,14 @@ STATES: dict[str, Text] = {
     "failed.catalog": _("Could not load the list of factors."),
     "no_answer": _("no answer"),
 }
+FEED: dict[str, Text] = {
+    "feed.unreachable": _(
+        "The exchange cannot be reached: what is stored is shown. Trying again in {s} s."
+    ),
+    "feed.waiting": _("The feed failed. Trying again in {s} s."),
+    "feed.open": _("The feed failed too often. Trying again in {s} s."),
+    "feed.rate_limited": _("The exchange asks for patience; the feed goes on by itself."),
+}
 CONNECTION: dict[str, Text] = {
     "ws.connecting": _("Connecting"),
     "ws.open": _("Connected"),
@@ -117,7 +125,7 @@ CHART: dict[str, Text] = {
     "bar_of": _("candle {i} of {count}"),
     "dismiss": _("Dismiss"),
 }
-TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+TEXTS: dict[str, Text] = {**STATES, **FEED, **CONNECTION, **STRUCTURES, **CARD, **CHART}
 
 
 def home(request: HttpRequest) -> HttpResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -610,3 +611,31 @@ def test_bundle_stays_small(server: LiveServer, series_id: str) -> None:
             assert len(tab.requests) <= 36
 
     asyncio.run(scenario())
+
+
+def test_an_exchange_that_cannot_be_reached_is_said_in_words(tmp_path: Path) -> None:
+    nobody = {
+        f"TRADE_CANVAS_BINANCE_FUTURES_{door}_BASE": f"{scheme}://127.0.0.1:9"
+        for door, scheme in (("WS", "ws"), ("REST", "http"))
+    }
+    path = tmp_path / "whitelist.json"
+    path.write_text('{"series_ids": ["binance:futures:BTC/USDT:1m"]}')
+    server = LiveServer(
+        tmp_path,
+        TRADE_CANVAS_ENABLE_WHITELIST_INGEST="1",
+        TRADE_CANVAS_WHITELIST_PATH=str(path),
+        **nobody,
+    )
+    server.start()
+    server.fill("binance:futures:BTC/USDT:1m", rising(20))
+
+    async def scenario(locale: str, said: str) -> None:
+        async with open_tab(locale=locale) as tab:
+            await tab.page.goto(at(server, "binance:futures:BTC/USDT:1m"))
+            await tab.shows(candles_len=20, live_load_status="ready")
+            notice = tab.page.locator('[data-part="feed"]')
+            await expect(notice).to_contain_text(said, timeout=20_000)
+
+    asyncio.run(scenario("en-US", "The exchange cannot be reached"))
+    asyncio.run(scenario("zh-CN", "无法连接交易所"))
+    server.stop()

@@ -10,6 +10,7 @@ import { ConnectionBadge } from "./connection.js";
 import { SeriesControls } from "./controls.js";
 import { attributesOf, writeAttributes } from "./dom-contract.js";
 import { FactorPanel } from "./factor-panel.js";
+import { FeedNotice } from "./feed-notice.js";
 import { LiveFeed } from "./feed.js";
 import { Words, pageJson } from "./i18n.js";
 import { Legend } from "./legend.js";
@@ -82,6 +83,9 @@ class LivePage {
       partOf("connection-detail"),
       this.words,
       () => this.feed.candles.lastClosedTime,
+    );
+    this.feedNotice = new FeedNotice(partOf("feed"), this.words, (id, signal) =>
+      this.api.feedState(id, signal),
     );
     this.listen();
   }
@@ -173,6 +177,7 @@ class LivePage {
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     void this.feed.open(id);
+    this.feedNotice.watch(id);
     this.write();
   }
 
