@@ -605,7 +605,7 @@ def test_bundle_stays_small(server: LiveServer, series_id: str) -> None:
     async def scenario() -> None:
         async with open_tab() as tab:
             await visit(tab, server, series_id)
-            own = [url for url in tab.requests if "/static/tc/" in url]
+            own = [url for url in tab.requests if "/static/tc/" in url and ".js" in url]
             sizes = [len(await (await tab.page.request.get(url)).body()) for url in own]
             assert sum(sizes) <= 120_000
             assert len(tab.requests) <= 36
