@@ -1,6 +1,5 @@
 """The admin of feeds: how each job, circuit and gate is, and what staff may do about a job."""
 
-import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from ingest.circuits import Circuits
 from ingest.models import CircuitState, ExchangeGate, IngestGuardrail, IngestJob
+from market import clock
 from market.closing import expected_closed_time
 from market.looking import LookingAdmin, moment, pretty
 from market.series import SeriesId
@@ -79,7 +79,7 @@ class IngestJobAdmin(LookingAdmin[IngestJob]):
         """Put the circuits of the page beside its jobs, by one query."""
         page = super().get_changelist_instance(request)
         jobs = list(page.result_list)
-        circuits = Circuits().snapshots([job.series_id for job in jobs], time.time())
+        circuits = Circuits().snapshots([job.series_id for job in jobs], clock.now())
         for job in jobs:
             vars(job)["circuit_now"] = circuits[job.series_id]
         page.result_list = jobs
@@ -103,14 +103,14 @@ class IngestJobAdmin(LookingAdmin[IngestJob]):
     def reset_circuit(self, request: HttpRequest, jobs: QuerySet[IngestJob]) -> None:
         """Close the circuits of the chosen feeds: they may try at once."""
         names, user = [job.series_id for job in jobs], request.user.get_username()
-        Circuits().reset(names, user, time.time())
+        Circuits().reset(names, user, clock.now())
         self._tell(request, jobs, "reset circuit", names)
 
     @admin.action(description=gettext_lazy("Hold circuit"), permissions=("steer",))
     def hold_circuit(self, request: HttpRequest, jobs: QuerySet[IngestJob]) -> None:
         """Keep the circuits of the chosen feeds open until they are reset."""
         names, user = [job.series_id for job in jobs], request.user.get_username()
-        held = Circuits().hold(names, user, time.time())
+        held = Circuits().hold(names, user, clock.now())
         self._tell(request, jobs, "hold circuit", held)
 
     def _want(self, request: HttpRequest, jobs: QuerySet[IngestJob], *, wanted: bool) -> None:
@@ -150,7 +150,7 @@ class IngestJobAdmin(LookingAdmin[IngestJob]):
         if job.last_closed_time is None:
             return None
         seconds = SeriesId.parse(job.series_id).seconds
-        expected = expected_closed_time(time.time(), seconds)
+        expected = expected_closed_time(clock.now(), seconds)
         return max(0, (expected - job.last_closed_time) // seconds)
 
     @admin.display(description=gettext_lazy("last candle"))
@@ -198,7 +198,7 @@ class IngestGuardrailAdmin(LookingAdmin[IngestGuardrail]):
     @admin.display(description=gettext_lazy("next attempt in s"))
     def next_attempt(self, row: IngestGuardrail) -> int | None:
         """Return the seconds until the series may try again, if it has to wait."""
-        now = time.time()
+        now = clock.now()
         return left(Circuits().guardrail_of(row, now).peek(now=now))
 
     @admin.display(description=gettext_lazy("last error"))
@@ -241,7 +241,7 @@ class ExchangeGateAdmin(LookingAdmin[ExchangeGate]):
     @admin.display(description=gettext_lazy("closed for s"))
     def closed_for(self, gate: ExchangeGate) -> int | None:
         """Return the seconds until it may be asked again, if it has to wait."""
-        return left(max(0.0, (gate.blocked_until or 0.0) - time.time()))
+        return left(max(0.0, (gate.blocked_until or 0.0) - clock.now()))
 
 
 def circuit_now(job: IngestJob) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What the feeds do, as programs read it (`protocol.md` 3.9); made from rows alone."""
 
-import time
 from typing import Any
 
 import orjson
@@ -10,7 +9,7 @@ from django.db.models.functions import Now
 
 from ingest.circuits import Circuits
 from ingest.models import IngestGuardrail, IngestJob, JobState
-from market import database
+from market import clock, database
 from market.whitelist import whitelist_read
 
 LEASED = ExpressionWrapper(Q(lease_expires_at__gt=Now()), output_field=BooleanField())
@@ -30,7 +29,7 @@ JOB_FIELDS = (
 
 def ingest_state(now: float | None = None) -> dict[str, Any]:
     """Return jobs, circuits and the switches that rule them; `now` is the clock by default."""
-    now = time.time() if now is None else now
+    now = clock.now() if now is None else now
     with database.reading():
         jobs = list(IngestJob.objects.using(database.alias()).annotate(is_leased=LEASED))
         circuits = {row.series_id: row for row in _circuits()}

@@ -1,13 +1,12 @@
 """How the feed of one series does, for whoever looks at its chart; made from rows alone."""
 
-import time
 from typing import Any
 
 import orjson
 
 from ingest.circuits import Circuits
 from ingest.models import IngestGuardrail, IngestJob, JobState
-from market import database
+from market import clock, database
 from market.derived import family_of
 
 OFF = "off"
@@ -20,7 +19,7 @@ def feed_state(series_id: str, now: float | None = None) -> dict[str, Any]:
     `state` is `off` (nobody follows it), `unreachable` (no way to the exchange), or the state of
     its job. Times are Unix seconds; a derived series has the feed of its base.
     """
-    now = time.time() if now is None else now
+    now = clock.now() if now is None else now
     base = family_of(series_id)
     with database.reading():
         job = IngestJob.objects.using(database.alias()).filter(series_id=base).first()

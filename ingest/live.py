@@ -23,6 +23,7 @@ from ingest.station import Station
 from ingest.supervisor import IngestSupervisor
 from ingest.threads import Threads, Worker
 from ingest.wishes import series_pinned
+from market import clock
 from market.candles import Candles
 from market.groups import announce_forming
 
@@ -41,7 +42,7 @@ def owner_name() -> str:
 
 def station(worker: Worker) -> Station:
     """Return what this process follows feeds with."""
-    return Station(owner_name(), worker, CIRCUITS, time.time)
+    return Station(owner_name(), worker, CIRCUITS, clock.now)
 
 
 def surroundings(market: str, *, station: Station) -> Surroundings:
@@ -73,7 +74,7 @@ def surroundings(market: str, *, station: Station) -> Surroundings:
 async def rest_of(market: str, worker: Worker) -> AsyncIterator[BinanceRest]:
     """Give a market's REST for the block."""
     async with rest_client(market) as client:
-        yield BinanceRest(market, client, worker, time.time)
+        yield BinanceRest(market, client, worker, clock.now)
 
 
 def store(series_id: str, candles: Candles) -> None:

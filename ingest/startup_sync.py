@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from django.db import OperationalError
 
 from ledger.sync import STARTUP_WAIT, LedgerSyncService
-from market import selectors
+from market import clock, selectors
 from market.closing import expected_closed_time
 from market.debug_events import emit
 from market.series import BadSeriesIdError, SeriesId
@@ -84,7 +84,7 @@ def run_startup_kline_sync(  # noqa: PLR0913 (what to fill, how far, by whom, wh
     result = StartupSync(enabled, target_candles)
     if not enabled:
         return result
-    began, now = time.perf_counter(), time.time() if now_time is None else now_time
+    began, now = time.perf_counter(), clock.now() if now_time is None else now_time
     sync = ledger_sync or LedgerSyncService(STARTUP_WAIT)
     for series_id in sorted({name.strip() for name in series_ids} - {""}):
         done = _sync(series_id, backfill, target_candles, now, sync)

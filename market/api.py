@@ -1,6 +1,5 @@
 """GET /api/market/*: candles, their lamp, what is traded most, and what is watched."""
 
-import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,6 +22,7 @@ from market import (
 )
 from market.access import DebugGate, MayWrite
 from market.candles import Candles
+from market.clock import now
 from market.debug_events import emit, wanted
 from market.health import kline_health
 from market.http import Input, NotFoundError, SeriesText, Time, read_query
@@ -43,7 +43,7 @@ class CandlesQuery(Input):
 class CandlesView(APIView):
     """`GET /api/market/candles`."""
 
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(now)
 
     def get(self, request: Request) -> Response:
         """Answer with closed candles, ascending; a text that is no series id has none."""
@@ -89,7 +89,7 @@ class HealthQuery(Input):
 class HealthView(APIView):
     """`GET /api/market/health`, the lamp of a series (`protocol.md` 3.8)."""
 
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(now)
 
     def get(self, request: Request) -> Response:
         """Answer with the lamp; both gates closed, there is no such route."""
@@ -124,7 +124,7 @@ class SeriesHealthView(APIView):
     """`GET /api/market/debug/series_health` (`protocol.md` 3.10)."""
 
     permission_classes = (DebugGate, MayWrite)
-    clock: Callable[[], float] = staticmethod(time.time)
+    clock: Callable[[], float] = staticmethod(now)
 
     def get(self, request: Request) -> Response:
         """Answer with how whole the stored candles are."""

@@ -9,7 +9,6 @@ got, in one query; so the layer may lose anything, or be away.
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from market import debug_relay, first_window, groups, messages, metrics, selectors
+from market import clock, debug_relay, first_window, groups, messages, metrics, selectors
 from market.debug_relay import Relay
 from market.groups import Forming, Hint, group_name
 from market.series import SeriesId
@@ -66,7 +65,7 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.clock: Callable[[], float] = time.time
+        self.clock: Callable[[], float] = clock.now
         self.sockets: set[Closable] = set()
         self.watching = Watching()
         self.is_closed = False

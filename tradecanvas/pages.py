@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ledger.selectors import series_with_candles
+from market.clock import demo_clock
 
 Text: TypeAlias = Promise | dict[str, Promise]
 
@@ -20,7 +21,7 @@ STATES: dict[str, Text] = {
     },
     "loading_structures": _("Computing structures…"),
     "empty": _("No candles for {series} yet. Start ingest, or load history."),
-    "no_series": _("No series here yet. Load history with “manage.py import_candles”."),
+    "no_series": _("No series here yet. Run “manage.py serve --demo” for a demo."),
     "lag": {
         "one": _("Structures are {n} candle behind"),
         "other": _("Structures are {n} candles behind"),
@@ -135,7 +136,14 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def live(request: HttpRequest) -> HttpResponse:
     """Show the live chart; its modules load everything else."""
-    return render(request, "live.html", {"texts": TEXTS, "known_series": series_with_candles()})
+    clock = demo_clock()
+    about = {
+        "texts": TEXTS,
+        "known_series": series_with_candles(),
+        "demo": clock
+        and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",
+    }
+    return render(request, "live.html", about)
 
 
 def about(request: HttpRequest) -> HttpResponse:

@@ -120,6 +120,8 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
 
 DATABASES = databases(env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/db.sqlite3"))
 
+# Set by `serve --demo` for the server that it starts: the time of its recording.
+DEMO_CLOCK = env.text("DEMO_CLOCK")
 REDIS_URL = env.text("REDIS_URL")
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {

@@ -25,7 +25,7 @@ from ingest.binance import UnsupportedSeriesError, symbol_of
 from ingest.rest import RestError
 from ingest.threads import Threads
 from ledger.advance import IngestPipelineError
-from market import selectors
+from market import clock, selectors
 from market.progress import BusyError, Window
 from market.series import BadSeriesIdError, SeriesId
 
@@ -76,7 +76,7 @@ class Command(BaseCommand):
             symbol_of(series)
         except (BadSeriesIdError, UnsupportedSeriesError) as error:
             raise CommandError(str(error)) from error
-        start, end = options["start"], options["end"] or int(time.time())
+        start, end = options["start"], options["end"] or int(clock.now())
         if end < start:
             raise CommandError("--to lies before --from")
         self._say_genesis(series, start)

@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, MutableMapping
@@ -18,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from factors.services import engine_warm
+from ingest.demo_run import demo_run
 from ingest.lease import SupervisorBusyError, SupervisorLock
 from ingest.live import follow_feeds
 from ingest.sweep import recovery_sweep
@@ -30,9 +32,11 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BACKLOG = 2048
 MAX_FRAME = 64 * 1024
 FEEDS_PATIENCE = 10.0
+FASTEST_DEMO = 600
 EXAMPLE = """
-example:
+examples:
   manage.py serve --port 8000
+  manage.py serve --demo                   recorded candles as a live feed, a minute a second
 
 Bound to loopback (the default), programs on this machine may write candles without logging in.
 """
@@ -70,9 +74,18 @@ class Command(BaseCommand):
         parser.epilog = EXAMPLE
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+        parser.add_argument(
+            "--demo", action="store_true", help="play recorded candles instead of live feeds"
+        )
+        parser.add_argument(
+            "--demo-speed", type=float, default=60.0, help="1 is as it was; default: 60"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Prepare the database, then serve."""
+        if options["demo"]:
+            self._demo(options)
+            return
         call_command("migrate", verbosity=0, interactive=False)
         if not settings.CHART_LIBRARY_DIR.is_dir():
             self.stderr.write(
@@ -89,6 +102,19 @@ class Command(BaseCommand):
         if lock is not None:
             lock.release()
         self.stdout.write("stopped")
+
+    def _demo(self, options: dict[str, Any]) -> None:
+        """Serve recorded candles from a database that ends with the demo."""
+        if not 0 < options["demo_speed"] <= FASTEST_DEMO:
+            raise CommandError(f"--demo-speed must lie between 0 and {FASTEST_DEMO}")
+
+        def say(text: str) -> None:
+            self.stdout.write(text)
+            self.stdout.flush()
+
+        arguments = ["--host", options["host"], "--port", str(options["port"])]
+        if status := demo_run(arguments, options["demo_speed"], say):
+            sys.exit(status)
 
     def _supervisor_lock(self) -> SupervisorLock | None:
         """Take the place of the supervisor, where feeds are wanted and nobody else has it."""
