@@ -1,7 +1,6 @@
 """`manage.py run_ingest` as a program, with the exchange of the tests in a process of its own."""
 
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -108,27 +107,3 @@ def wait_for(folder: Path, candles: int, process: subprocess.Popen[str]) -> None
             pass  # not migrated yet
         time.sleep(0.1)
     raise AssertionError("no candles came")
-
-
-@pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.long] * (n > 2)) for n in range(12)]
-)
-def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(
-    seed: int, tmp_path: Path, exchange: Any
-) -> None:
-    """Row 26 of `ingest.md` D9: on SQLite."""
-    dice = random.Random(seed)  # noqa: S311 (a test's own sequence)
-    process = started(tmp_path, exchange, "--series", BTC, "--series", ETH)
-    time.sleep(dice.uniform(1.5, 6.0))
-    process.kill()
-    process.communicate(timeout=10)
-
-    again = started(tmp_path, exchange, "--once", "--series", BTC, "--series", ETH)
-    output, _ = again.communicate(timeout=90)
-
-    assert again.returncode == 0, output
-    for series_id in (BTC, ETH):
-        ((count, times),) = rows(tmp_path, CHECKED, series_id)
-        (newest,) = rows(tmp_path, "SELECT max(candle_time), min(candle_time) FROM candles")
-        assert count == times == (newest[0] - newest[1]) // 60 + 1
-    verified(tmp_path)
