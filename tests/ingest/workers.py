@@ -157,7 +157,7 @@ def until(what: Callable[[], bool], seconds: float) -> float:
 
 @contextlib.contextmanager
 def workers(vendor: str, server: str, folder: Path, exchange: InProcess) -> Iterator[Workers]:
-    """Give a database of its own to workers for the block; `server` is the address of PostgreSQL."""
+    """Give workers a database of their own for the block; `server` is where PostgreSQL is."""
     name = f"workers_{uuid4().hex[:12]}"
     base = server.rpartition("/")[0]
     is_sqlite = vendor == "sqlite"
