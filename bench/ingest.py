@@ -6,14 +6,14 @@
 
 Three ways in, on a database of its own, on SQLite and where `--postgres` names a server also there:
 
-one by one   a POST of each closed candle to a server in a process of its own, by one client and by 16
+one by one   a POST of each closed candle to a server in a process of its own, 1 client and 16
 bulk         20,000 candles in one run, with derived timeframes off and on
-a minute     1,000 series that close in the same second, in one run: until the last one is readable and
-             until the last of five sockets with 200 series each has heard
+a minute     1,000 series that close in the same second, in one run: until the last one is readable
+             and until the last of five sockets with 200 series each has heard
 
-Beside bulk and minute, in the same rounds: the very rows that came of them, inserted again for other
-series, in transactions of the same size, by plain statements. Rounds of all ways take turns; a number is
-the median of the rounds, with the least and greatest behind it.
+Beside bulk and minute, in the same rounds: the very rows that came of them, inserted again for
+other series, in transactions of the same size, by plain statements. A number is the median of the
+rounds, with the least and greatest behind it.
 """
 
 import argparse
@@ -284,15 +284,15 @@ def rows_of(
         time_column = next(name for name in ("visible_time", "candle_time") if name in columns)
         marks = ", ".join(["%s"] * len(names))
         cursor.execute(
-            f"SELECT {', '.join(columns)} FROM {table}"
+            f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 (our names)
             f" WHERE series_id IN ({marks}) AND {time_column} >= %s",
             [*names, since],
         )
         found = cursor.fetchall()
     place = columns.index("series_id")
     rows = [(*row[:place], f"{other}:{row[place]}", *row[place + 1 :]) for row in found]
-    sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
-    return sql, rows
+    values = ", ".join(["%s"] * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows  # noqa: S608
 
 
 # A minute that ends

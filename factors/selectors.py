@@ -36,11 +36,12 @@ def stored_candles(
 
     `count` is the ordinal of the first candle after `after`.
     """
-    new = selectors.candles_between(series_id, 0 if after is None else after + 1, to_time)
     if after is None or not lookback:
-        return new.at_ordinal(count)
-    old = selectors.candles_before(series_id, after + 1, lookback)
-    return old.then(new).at_ordinal(count - len(old))
+        start = 0 if after is None else after + 1
+        return selectors.candles_between(series_id, start, to_time).at_ordinal(count)
+    found = selectors.candles_around(series_id, after, lookback, to_time)
+    old = int(found.time.searchsorted(after, side="right"))
+    return found.at_ordinal(count - old)
 
 
 def events_between(series_id: str, start: int, end: int) -> dict[str, list[StoredEvent]]:

@@ -159,8 +159,7 @@ def step_to(  # noqa: PLR0913 (where a run stands, and how far it goes)
 
 def found_write(runs: Sequence[Found]) -> None:
     """Write events and checkpoints of several series, in the caller's transaction."""
-    for found in runs:
-        _forget(found)
+    _forget(runs)
     now = time.time_ns() // 1_000_000
     database.insert(
         "factor_events",
@@ -175,21 +174,21 @@ def found_write(runs: Sequence[Found]) -> None:
     )
 
 
-def _forget(found: Found) -> None:
-    """Delete what the run replaces, and the checkpoint of the former head."""
-    if found.replaces:
-        for table in ("factor_events", "factor_head_snapshots"):
-            sql = f"DELETE FROM {table} WHERE series_id = %s AND candle_time > %s"  # noqa: S608
-            database.execute(sql, [found.series_id, found.resumed_time])
-    if (
-        found.resumed
+def _forget(runs: Sequence[Found]) -> None:
+    """Delete what the runs replace, and the checkpoints of the former heads."""
+    for found in runs:
+        if found.replaces:
+            for table in ("factor_events", "factor_head_snapshots"):
+                sql = f"DELETE FROM {table} WHERE series_id = %s AND candle_time > %s"  # noqa: S608
+                database.execute(sql, [found.series_id, found.resumed_time])
+    former = (
+        (found.series_id, found.resumed.candle_time)
+        for found in runs
+        if found.resumed
         and found.advance.checkpoints
         and found.resumed.ordinal % runner.CHECKPOINT_EVERY
-    ):
-        database.execute(
-            "DELETE FROM factor_head_snapshots WHERE series_id = %s AND candle_time = %s",
-            [found.series_id, found.resumed.candle_time],
-        )
+    )
+    database.delete_pairs("factor_head_snapshots", ("series_id", "candle_time"), former)
 
 
 def _kept(found: Found) -> Iterable[Checkpoint]:

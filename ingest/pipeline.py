@@ -108,8 +108,8 @@ def _derive(base: str, times: Times, among: Collection[str], wait: float) -> lis
             for name, work in works.items()
             if name in opens
         }
-        for name, candles in derived.made_from(base, lacking).items():
-            _store(works[name], candles)
+        made = derived.made_from(base, lacking)
+        _store([(works[name], candles) for name, candles in made.items()])
         done = [work for work in works.values() if work.stored is not None]
         advance.works_advance(done)
     return done
@@ -207,8 +207,7 @@ def _store_all(works: Mapping[str, Work], part: Mapping[str, Candles]) -> None:
     families = advance.families(works.values())
     try:
         with transaction.atomic():
-            for family in families:
-                _store_family(family, part)
+            _store_families(families, part)
     except DatabaseError:
         for family in families:
             _store_alone(family, part)
@@ -218,7 +217,7 @@ def _store_alone(family: Sequence[Work], part: Mapping[str, Candles]) -> None:
     _forget(family)
     try:
         with transaction.atomic():
-            _store_family(family, part)
+            _store_families([family], part)
     except DatabaseError as error:
         _forget(family)
         for work in family:
@@ -234,55 +233,73 @@ def _forget(family: Sequence[Work]) -> None:
         work.steps.clear()
 
 
-def _store_family(family: Sequence[Work], part: Mapping[str, Candles]) -> None:
-    """Store the candles of a base series, then those of its derived series, given and made."""
-    works = {work.series_id: work for work in family}
-    made: Mapping[str, Candles] = {}
-    if (base := works.pop(family[0].family, None)) and base.series_id in part:
-        made = _make(base, part[base.series_id], works)
-    for name, work in works.items():
-        if name in part and name in made:
-            _store(work, normalised(part[name].then(made[name])))
-        elif name in part or name in made:
-            _store(work, part[name] if name in part else made[name])
+def _store_families(families: Sequence[Sequence[Work]], part: Mapping[str, Candles]) -> None:
+    """Store the candles of all base series, then those of derived series, given and made."""
+    bases = [work for family in families for work in family if work.series_id == work.family]
+    given = [(work, part[work.series_id]) for work in bases if work.series_id in part]
+    goes_on = {
+        work.series_id: work.head.candle_head is None or int(c.time[0]) > work.head.candle_head
+        for work, c in given
+    }
+    _store(given)
+    longer: list[tuple[Work, Candles]] = []
+    for family in families:
+        works = {work.series_id: work for work in family}
+        base = works.pop(family[0].family, None)
+        made: Mapping[str, Candles] = {}
+        if base is not None and base.series_id in part:
+            made = _made(base, works, goes_on=goes_on[base.series_id])
+        for name, work in works.items():
+            if name in part and name in made:
+                longer.append((work, normalised(part[name].then(made[name]))))
+            elif name in part or name in made:
+                longer.append((work, part[name] if name in part else made[name]))
+    _store(longer)
 
 
-def _make(base: Work, candles: Candles, among: Collection[str]) -> Mapping[str, Candles]:
-    """Store candles of a base series and return what they change of the derived ones, if locked."""
-    head = base.head.candle_head
-    goes_on = head is None or int(candles.time[0]) > head
-    new = _store(base, candles)
-    newest = base.head.candle_head
-    if not among or not len(new) or newest is None:
+def _made(base: Work, among: Collection[str], *, goes_on: bool) -> Mapping[str, Candles]:
+    """Return what the stored candles of a base series change of the derived ones, if locked."""
+    newest, new = base.head.candle_head, base.stored
+    if not among or new is None or not len(new) or newest is None:
         return {}
     opens = derived.touched_by(base.series_id, new.time, newest)
     wanted = {name: times for name, times in opens.items() if name in among}
     return derived.made_from(base.series_id, wanted, new if goes_on else None)
 
 
-def _store(work: Work, candles: Candles) -> Candles:
-    """Store the candles that are new or different, note what they make invalid; return them."""
+def _store(given: Sequence[tuple[Work, Candles]]) -> None:
+    """Store the candles that are new or different; note what they make invalid."""
     began = time.perf_counter()
-    head = work.head
-    first, last = int(candles.time[0]), int(candles.time[-1])
-    if head.candle_head is None or first > head.candle_head:
-        new = candles
-    else:
-        new = different(candles, selectors.candles_between(work.series_id, first, last))
-    work.stored = new
-    if len(new):
-        candles_upsert(work.series_id, new)
-        oldest, newest, shown = int(new.time[0]), int(new.time[-1]), head.candle_head
-        head.candle_head = max(newest, head.candle_head or newest)
-        if head.factor_head is not None and oldest <= head.factor_head:
-            head.dirty_from = min(oldest, head.dirty_from or oldest)
-        if shown is not None and oldest <= shown and not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
-            work.head.generation += 1  # a recompute, which would announce it, does not follow
-            work.rebuilt = True
-        work.changed = True
-    ms = (time.perf_counter() - began) * 1000
-    work.steps.append(Step(f"{CANDLE_STEP}:{work.series_id}", ok=True, duration_ms=ms))
-    return new
+    for work, candles in given:
+        work.stored = _new(work, candles)
+    candles_upsert([(work.series_id, work.stored) for work, _ in given if work.stored is not None])
+    for work, _ in given:
+        _note_stored(work)
+        ms = (time.perf_counter() - began) * 1000 / len(given)
+        work.steps.append(Step(f"{CANDLE_STEP}:{work.series_id}", ok=True, duration_ms=ms))
+
+
+def _new(work: Work, candles: Candles) -> Candles:
+    """Return the candles that are not stored just so."""
+    head, first, last = work.head.candle_head, int(candles.time[0]), int(candles.time[-1])
+    if head is None or first > head:
+        return candles
+    return different(candles, selectors.candles_between(work.series_id, first, last))
+
+
+def _note_stored(work: Work) -> None:
+    """Move the candle head, and say from where all is to be computed again."""
+    head, new = work.head, work.stored
+    if new is None or not len(new):
+        return
+    oldest, newest, shown = int(new.time[0]), int(new.time[-1]), head.candle_head
+    head.candle_head = max(newest, head.candle_head or newest)
+    if head.factor_head is not None and oldest <= head.factor_head:
+        head.dirty_from = min(oldest, head.dirty_from or oldest)
+    if shown is not None and oldest <= shown and not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+        head.generation += 1  # a recompute, which would announce it, does not follow
+        work.rebuilt = True
+    work.changed = True
 
 
 def different(candles: Candles, stored: Candles) -> Candles:

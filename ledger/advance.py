@@ -13,12 +13,12 @@ from functools import partial
 import orjson
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models.functions import Collate
 from django.utils import timezone
 
 from factors import services
 from factors.selectors import events_after
 from factors.services import Found
+from ledger.head_rows import head_rows_lock, head_rows_save
 from ledger.models import LedgerHead
 from ledger.overlay import render
 from ledger.overlay.render import Drawn
@@ -142,21 +142,13 @@ def heads_lock(series_ids: Iterable[str]) -> list[LedgerHead]:
     The caller holds a transaction. On SQLite the transaction itself is the lock.
     """
     names = sorted(set(series_ids))
-    heads = _locked(names)
+    heads = head_rows_lock(names)
     if len(heads) < len(names):
         missing = sorted(set(names) - {head.series_id for head in heads})
         rows = [LedgerHead(series_id=name) for name in missing]
         LedgerHead.objects.bulk_create(rows, ignore_conflicts=True)
-        heads = _locked(names)
+        heads = head_rows_lock(names)
     return heads
-
-
-def _locked(names: Sequence[str]) -> list[LedgerHead]:
-    if connection.vendor != "postgresql":
-        rows = LedgerHead.objects.filter(series_id__in=names)
-        return sorted(rows, key=lambda head: head.series_id)
-    ordered = LedgerHead.objects.order_by(Collate("series_id", "C"))
-    return list(ordered.filter(series_id__in=names).select_for_update())
 
 
 def works_advance(works: Sequence[Work]) -> None:
@@ -165,11 +157,11 @@ def works_advance(works: Sequence[Work]) -> None:
     for work in works:
         _compute(work)
     _write_all(works)
-    for work in works:
-        if work.changed:
-            work.head.last_duration_ms = (time.perf_counter() - began) * 1000
-            work.head.last_refresh_at = timezone.now()
-            work.head.save()
+    changed = [work.head for work in works if work.changed]
+    for head in changed:
+        head.last_duration_ms = (time.perf_counter() - began) * 1000
+        head.last_refresh_at = timezone.now()
+    head_rows_save(changed)
 
 
 def _compute(work: Work) -> None:
@@ -208,10 +200,12 @@ def _draw(work: Work) -> None:
         return
     found = work.found
     drawn_to = -1 if work.head.overlay_head is None else work.head.overlay_head
-    earlier = [
-        (ordinal, name, kind, orjson.loads(text))
-        for ordinal, name, kind, text in events_after(work.series_id, drawn_to, found.resumed_time)
-    ]
+    lacking = (
+        events_after(work.series_id, drawn_to, found.resumed_time)
+        if drawn_to < found.resumed_time
+        else []
+    )
+    earlier = [(ordinal, name, kind, orjson.loads(text)) for ordinal, name, kind, text in lacking]
     new = [(e.ordinal, e.factor, e.kind, e.payload) for e in found.advance.events]
     work.drawn = render.history(found.rules, earlier + new)
 
@@ -334,7 +328,7 @@ def refresh_series_sync(
 def _refresh(part: Sequence[str], wait: float) -> list[Work]:
     """Advance the ledgers of series that have candles, in one transaction."""
     with database.writing(wait):
-        works = [Work(head) for head in _locked(part) if head.candle_head is not None]
+        works = [Work(head) for head in head_rows_lock(part) if head.candle_head is not None]
         works_advance(works)
     for work in works:
         _note_idle(work)
@@ -363,7 +357,7 @@ def overlay_redraw(series_id: str, *, wait: float = database.WRITE_WAIT) -> bool
 def _redraw(series_id: str, wait: float) -> tuple[Work, bool]:
     """Draw in one transaction; return whether a drawing came out differently."""
     with database.writing(wait):
-        (head,) = _locked([series_id])
+        (head,) = head_rows_lock([series_id])
         work = Work(head)
         before = instructions_checksum(series_id)
         database.execute(
@@ -382,7 +376,7 @@ def _redraw(series_id: str, wait: float) -> tuple[Work, bool]:
         if altered or head.overlay_head != head.factor_head:
             head.overlay_head = head.factor_head
             head.generation += altered
-            head.save()
+            head_rows_save([head])
             work.changed = work.rebuilt = True
     return work, altered
 

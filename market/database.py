@@ -160,6 +160,47 @@ def insert(
         target.executemany(sql, table_rows)
 
 
+def update(
+    table: str, columns: Mapping[str, str], key: str, values: Iterable[Sequence[Any]]
+) -> None:
+    """Set these columns of the rows that a text column names, with one statement.
+
+    Each of `values` holds the columns in order and then the key.
+    """
+    table_rows = list(values)
+    if not table_rows:
+        return
+    with connections[WRITER].cursor() as target:
+        if connections[WRITER].vendor == "postgresql":
+            settings = ", ".join(f"{name} = new.{name}" for name in columns)
+            kinds = ", ".join(f"%s::{kind}[]" for kind in (*columns.values(), "text"))
+            target.execute(
+                f"UPDATE {table} SET {settings} FROM unnest({kinds})"  # noqa: S608 (our names)
+                f" AS new({', '.join((*columns, key))}) WHERE {table}.{key} = new.{key}",
+                [list(column) for column in zip(*table_rows, strict=True)],
+            )
+            return
+        settings = ", ".join(f"{name} = %s" for name in columns)
+        target.executemany(f"UPDATE {table} SET {settings} WHERE {key} = %s", table_rows)  # noqa: S608
+
+
+def delete_pairs(table: str, columns: tuple[str, str], values: Iterable[tuple[str, int]]) -> None:
+    """Delete the rows of these pairs of a text and a number, with one statement."""
+    pairs = list(values)
+    if not pairs:
+        return
+    text, number = columns
+    with connections[WRITER].cursor() as target:
+        if connections[WRITER].vendor == "postgresql":
+            target.execute(
+                f"DELETE FROM {table} WHERE ({text}, {number}) IN"  # noqa: S608 (our names)
+                " (SELECT * FROM unnest(%s::text[], %s::bigint[]))",
+                [list(column) for column in zip(*pairs, strict=True)],
+            )
+            return
+        target.executemany(f"DELETE FROM {table} WHERE {text} = %s AND {number} = %s", pairs)  # noqa: S608
+
+
 def execute(sql: str, params: Sequence[Any]) -> int:
     """Run one writing statement in the caller's transaction; return how many rows it touched."""
     with connections[WRITER].cursor() as target:

@@ -58,6 +58,15 @@ def candles_before(series_id: str, time: int, count: int) -> Candles:
     return _reversed(SELECT + " AND candle_time < %s" + NEWEST_FIRST, [series_id, time, count])
 
 
+def candles_around(series_id: str, after: int, lookback: int, to_time: int) -> Candles:
+    """Return the candles in (after, to_time], and the `lookback` newest ones before them."""
+    before = f"{SELECT}{UP_TO}{NEWEST_FIRST}"
+    sql = f"SELECT * FROM ({before}) AS old UNION ALL {SELECT}{BETWEEN} ORDER BY 1"  # noqa: S608
+    return Candles.from_rows(
+        database.rows(sql, [series_id, after, lookback, series_id, after + 1, to_time])
+    )
+
+
 def head_time(series_id: str) -> int | None:
     """Return the time of the newest candle."""
     return _number("SELECT max(candle_time) FROM candles WHERE series_id = %s", [series_id])

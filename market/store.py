@@ -1,5 +1,6 @@
 """The one write to the table of candles, inside the caller's transaction."""
 
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 
 from market import database
@@ -11,8 +12,12 @@ REPLACE = "ON CONFLICT (series_id, candle_time) DO UPDATE SET " + ", ".join(
 )
 
 
-def candles_upsert(series_id: str, candles: Candles) -> None:
+def candles_upsert(batches: Iterable[tuple[str, Candles]]) -> None:
     """Store candles of distinct times; one that is already there takes the new numbers."""
-    columns = (column.tolist() for column in candles.columns())
-    rows = zip(repeat(series_id, len(candles)), *columns, strict=True)
+    rows = (row for series_id, candles in batches for row in _rows(series_id, candles))
     database.insert("candles", COLUMNS, rows, REPLACE)
+
+
+def _rows(series_id: str, candles: Candles) -> Iterator[tuple[object, ...]]:
+    columns = (column.tolist() for column in candles.columns())
+    return zip(repeat(series_id, len(candles)), *columns, strict=True)

@@ -337,10 +337,10 @@ def test_rows_of_a_derived_series_that_are_refused_stop_only_its_family() -> Non
 def test_candles_of_a_derived_series_that_are_refused_stop_only_its_family() -> None:
     upsert = store.candles_upsert
 
-    def refuse(series_id: str, candles: Candles) -> None:
-        if series_id == of("5m"):
+    def refuse(batches: list[tuple[str, Candles]]) -> None:
+        if of("5m") in dict(batches):
             raise IntegrityError("refused")
-        upsert(series_id, candles)
+        upsert(batches)
 
     with (
         patch("ingest.pipeline.candles_upsert", refuse),

@@ -307,9 +307,9 @@ def test_candles_that_the_database_refuses_stop_only_their_series(hints: list[Hi
     names = [f"test:spot:S{n:02}/USDT:1m" for n in range(20)]
     refused, others = names[7], {*names} - {names[7]}
 
-    def refuse_one(series_id: str, candles: Candles) -> None:
-        candles_upsert(series_id, candles)
-        if series_id == refused:
+    def refuse_one(batches: list[tuple[str, Candles]]) -> None:
+        candles_upsert(batches)
+        if refused in dict(batches):
             raise IntegrityError("refused")
 
     with (

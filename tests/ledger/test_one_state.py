@@ -48,7 +48,7 @@ def test_a_read_cannot_write() -> None:
 
 def test_a_read_inside_a_write_sees_its_rows() -> None:
     with transaction.atomic():
-        candles_upsert(SERIES, flat(1))
+        candles_upsert([(SERIES, flat(1))])
         with database.reading():
             assert selectors.head_time(SERIES) == START
         transaction.set_rollback(True)

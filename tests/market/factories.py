@@ -27,5 +27,5 @@ def stored(numbers: Iterable[int], series_id: str = SERIES, price: float = 1.0) 
     """Store the candles of these minutes and return them."""
     candles = [flat(minute(number), price) for number in numbers]
     with transaction.atomic():
-        candles_upsert(series_id, Candles.from_rows(candles))
+        candles_upsert([(series_id, Candles.from_rows(candles))])
     return candles

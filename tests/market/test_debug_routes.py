@@ -37,7 +37,7 @@ def watcher(settings: Settings, db: None) -> Client:
 
 def candles_at(series_id: str, *times: int) -> None:
     with transaction.atomic():
-        candles_upsert(series_id, Candles.from_rows([flat(time) for time in times]))
+        candles_upsert([(series_id, Candles.from_rows([flat(time) for time in times]))])
 
 
 def health(client: Client, **query: object) -> Any:

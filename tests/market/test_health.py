@@ -35,7 +35,7 @@ def get(client: Client, status: int = 200, **query: object) -> Any:
 
 def candle_at(time: int) -> None:
     with transaction.atomic():
-        candles_upsert(FIVE, Candles.from_rows([flat(time)]))
+        candles_upsert([(FIVE, Candles.from_rows([flat(time)]))])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def times(candles: Candles) -> list[int]:
 
 def test_numbers_come_back_as_the_same_doubles() -> None:
     odd = Candle(minute(0), 0.1 + 0.2, 5e-324, sys.float_info.max, 1e-7, 1e16)
-    candles_upsert(SERIES, Candles.from_rows([odd]))
+    candles_upsert([(SERIES, Candles.from_rows([odd]))])
     assert repr(selectors.candles_latest(SERIES, 1).rows()) == repr([odd])
 
 
@@ -37,7 +37,7 @@ def test_series_do_not_mix() -> None:
 
 
 def test_nothing_is_written_for_no_candles() -> None:
-    candles_upsert(SERIES, Candles.from_rows([]))
+    candles_upsert([(SERIES, Candles.from_rows([]))])
     assert not StoredCandle.objects.exists()
 
 

@@ -131,7 +131,7 @@ def heads_move_before_their_events_are_written(patch: Patch) -> None:
             before, last = head.factor_head, int(batch.time[-1])
             if before is None or int(batch.time[0]) <= before or before != head.candle_head:
                 return real(part, *rest)
-            candles_upsert(series_id, batch)
+            candles_upsert([(series_id, batch)])
             head.candle_head = head.factor_head = head.overlay_head = last
             head.save()
         time.sleep(0.01)
