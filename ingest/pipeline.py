@@ -56,9 +56,22 @@ def run_sync(
     id raises `BadSeriesIdError` before anything is written. `fence` is called in each transaction
     before it writes; what it raises ends the run.
     """
+    errors: dict[str, IngestPipelineError] = {}
+    result = run_each(batches, errors, publish=publish, fence=fence)
+    advance.raise_first(list(errors.values()))
+    return result
+
+
+def run_each(
+    batches: Mapping[str, Candles],
+    errors: dict[str, IngestPipelineError],
+    *,
+    publish: bool = True,
+    fence: Fence | None = None,
+) -> PipelineResult:
+    """Do as `run_sync`, but put the error of each series into `errors` instead of raising one."""
     began = time.perf_counter()
     result = PipelineResult()
-    errors: list[IngestPipelineError] = []
     for series_id in batches:
         SeriesId.parse(series_id)
     for part in _transactions(batches):
@@ -66,14 +79,13 @@ def run_sync(
             works = database.retrying(partial(_take, part, fence))
         except DatabaseError as error:
             logger.exception("pipeline.transaction_failed %s series from %s", len(part), min(part))
-            errors.append(IngestPipelineError(CANDLE_STEP, min(part), error))
+            errors |= {name: IngestPipelineError(CANDLE_STEP, name, error) for name in part}
             continue
         if publish:
             advance.works_announce(works)
-        errors += [work.error for work in works if work.error and work.series_id in part]
+        errors |= {w.series_id: w.error for w in works if w.error and w.series_id in part}
         _count(works, result)
     result.duration_ms = (time.perf_counter() - began) * 1000
-    advance.raise_first(errors)
     return result
 
 

@@ -5,10 +5,13 @@ from typing import Any
 
 from ingest import pipeline
 from ingest.pipeline import PipelineResult
+from ingest.together import Together
 from ledger.advance import IngestPipelineError
 from market import metrics
 from market.candles import Candles
 from market.debug_events import emit, wanted
+
+_together = Together()
 
 
 def candles_take(
@@ -23,7 +26,10 @@ def candles_take(
     began = time.perf_counter()
     try:
         with metrics.timed(f"market_ingest_{metric}_duration_ms"):
-            result = pipeline.run_sync({series_id: candles}, publish=publish)
+            if len(candles) == 1 and publish:
+                result = _together.run_sync(series_id, candles)
+            else:
+                result = pipeline.run_sync({series_id: candles}, publish=publish)
     except IngestPipelineError as error:
         metrics.count(counter, result="error", step=error.step)
         emit(f"{event}_error", "write", series_id, "error", data=_failed(error) | about)
