@@ -120,6 +120,11 @@ class Listing:
         """Let REST not know a bar before `until`."""
         self._hidden[time] = until
 
+    def forget(self, before: int) -> None:
+        """Drop the bars before a time, so that a long story does not fill the memory."""
+        self._bars = {time: bar for time, bar in self._bars.items() if time >= before}
+        self._hidden = {time: until for time, until in self._hidden.items() if time >= before}
+
     def correct(self, time: int, close: float) -> Bar:
         """Give a bar another close; high and low hold it."""
         bar = self.bar(time)
