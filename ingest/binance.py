@@ -26,18 +26,21 @@ class UnsupportedSeriesError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One market of the exchange: paths, the most rows of an answer and their weight."""
+    """One market of the exchange: paths, the most rows of an answer, and of streams on a socket."""
 
     market: str
     klines: str
     time: str
     symbols: str
     most_rows: int
+    most_streams: int
 
 
 VENUES = {
-    "spot": Venue("spot", "/api/v3/klines", "/api/v3/time", "/api/v3/exchangeInfo", 1000),
-    "futures": Venue("futures", "/fapi/v1/klines", "/fapi/v1/time", "/fapi/v1/exchangeInfo", 1500),
+    "spot": Venue("spot", "/api/v3/klines", "/api/v3/time", "/api/v3/exchangeInfo", 1000, 1024),
+    "futures": Venue(
+        "futures", "/fapi/v1/klines", "/fapi/v1/time", "/fapi/v1/exchangeInfo", 1500, 200
+    ),
 }
 
 

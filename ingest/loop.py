@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -32,7 +32,9 @@ from ingest.gate import RateLimitedError
 from ingest.guardrail import UNCOUNTED, FailureKind
 from ingest.jobs import jobs_heard, jobs_note
 from ingest.lease import LeaseLostError
+from ingest.longer import LongerForming
 from ingest.models import JobState
+from ingest.pacer import Pacer
 from ingest.reach import Reach
 from ingest.rest import BinanceRest, RestError
 from ingest.station import Station
@@ -82,6 +84,7 @@ class Surroundings:
     commit: Callable[[Mapping[str, Candles], Mapping[str, int]], object]
     show_forming: Callable[[str, Candle], None]
     base: str
+    pacer: Pacer = field(default_factory=Pacer)
 
 
 class MarketLoop:
@@ -98,6 +101,7 @@ class MarketLoop:
         self._tokens: dict[str, int] = {}
         self._silent: set[str] = set()
         self._bad: dict[str, str] = {}
+        self._longer: dict[str, LongerForming] = {}
         self._live: dict[str, SeriesFeed] = {}
         self._routes: dict[tuple[str, str], SeriesId] = {}
         self._asker = Asker(around.rest, self._commit, self._note)
@@ -176,6 +180,7 @@ class MarketLoop:
             feed.connected(self._tick())
         await self._note(names, state=JobState.STARTING)
         async with AsyncExitStack() as sockets:
+            await self._turn_to_connect()
             socket = await sockets.enter_async_context(self.around.connect(self._url()))
             self._opened = self._checked = self._tick()
             self._reach.found()
@@ -190,6 +195,13 @@ class MarketLoop:
                 raise group.exceptions[0] from None
             finally:
                 await self._flush_last()
+
+    async def _turn_to_connect(self) -> None:
+        """Wait until this process may knock again."""
+        while wait := self.around.pacer.wait(self._tick()):
+            await asyncio.sleep(min(wait, CHECK_SECONDS))
+            if self._stopping.is_set():
+                raise StoppedError
 
     def _url(self) -> str:
         streams = "/".join(stream_of(feed.series) for feed in self._live.values())
@@ -241,7 +253,7 @@ class MarketLoop:
         tasks.create_task(self._read(socket, heard))
         while True:
             await asyncio.sleep(TEND_SECONDS)
-            self._show_forming()
+            await self._show_forming()
             await self._flush()
             if self._stopping.is_set():
                 raise StoppedError
@@ -256,6 +268,7 @@ class MarketLoop:
         self, old: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
     ) -> Socket:
         """Open the next socket, and close the old one when the next one is heard."""
+        await self._turn_to_connect()
         new = await sockets.enter_async_context(self.around.connect(self._url()))
         heard = asyncio.Event()
         tasks.create_task(self._read(new, heard))
@@ -264,11 +277,25 @@ class MarketLoop:
         await old.close()
         return new
 
-    def _show_forming(self) -> None:
+    async def _show_forming(self) -> None:
+        """Show what forms, and what longer candles it forms."""
         interval = settings.TRADE_CANVAS_MARKET_FORMING_MIN_INTERVAL_MS / 1000
-        for name, feed in self._live.items():
+        for name, feed in list(self._live.items()):
             if candle := feed.to_publish(self._tick(), interval):
                 self.around.show_forming(name, candle)
+                await self._show_longer(name, candle, interval)
+
+    async def _show_longer(self, name: str, candle: Candle, interval: float) -> None:
+        """Show the forming candles of derived series; a failure costs no more than these."""
+        longer = self._longer.setdefault(name, LongerForming(name))
+        try:
+            if lacks := longer.lacks(candle):
+                longer.begin(lacks[0], await self._run(longer.read, *lacks))
+        except DatabaseError as error:
+            logger.info("ingest.longer_not_shown %s %s", name, error)
+            return
+        for derived_name, shown in longer.shown(candle, self._tick(), interval):
+            self.around.show_forming(derived_name, shown)
 
     async def _flush(self) -> None:
         """Write closed candles when there are enough, or enough time has passed."""
@@ -307,6 +334,8 @@ class MarketLoop:
                 return
         for name, candles in batches.items():
             self.feeds[name].committed(candles)
+            if name in self._longer:
+                self._longer[name].committed(candles)
         await self._proven([name for name in batches if not self.feeds[name].is_proven])
 
     def _drop(self, names: Iterable[str]) -> None:

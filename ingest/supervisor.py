@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import count
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from ingest.binance import symbol_of
+from ingest.binance import VENUES, symbol_of
 from ingest.guardrail import FailureKind
 from ingest.jobs import jobs_note
 from ingest.lease import (
@@ -19,19 +21,22 @@ from ingest.lease import (
 )
 from ingest.loop import MarketLoop, Surroundings, run_binance_ws_ingest_loop
 from ingest.models import JobState
+from ingest.pacer import Pacer
 from ingest.station import Station
 from ingest.wishes import jobs_settle
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
+# A market, and which of its sockets.
+Place = tuple[str, int]
 SETTLE_SECONDS = 1.0
 STOP_PATIENCE = 8.0
 RESTART_SECONDS = 2.0
 
 
 class IngestSupervisor:
-    """Follows what is wanted: takes leases, renews them, and gives each market its series.
+    """Follows what is wanted: takes leases, renews them, and gives each socket its series.
 
     `surroundings` makes what the loop of a market talks to; `named` are followed for ever.
     """
@@ -49,8 +54,10 @@ class IngestSupervisor:
         self._surroundings = surroundings
         self._worker, self._clock = station.worker, station.clock
         self._circuits = station.circuits
-        self._loops: dict[str, MarketLoop] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loops: dict[Place, MarketLoop] = {}
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._places: dict[str, Place] = {}
+        self._pacers: dict[str, Pacer] = {}
         self._renewed = 0.0
         self._retry: dict[str, float] = {}
 
@@ -128,21 +135,37 @@ class IngestSupervisor:
         return True
 
     def _share(self) -> None:
-        """Give each market its series, and start again a loop that ended."""
-        markets: dict[str, dict[str, int]] = {market: {} for market in self._loops}
-        for name, token in self.tokens.items():
-            markets.setdefault(SeriesId.parse(name).market, {})[name] = token
-        for market, tokens in markets.items():
-            task = self._tasks.get(market)
+        """Give each socket its series, and start again a loop that ended."""
+        shares: dict[Place, dict[str, int]] = {place: {} for place in self._loops}
+        self._places = {n: place for n, place in self._places.items() if n in self.tokens}
+        for name, token in sorted(self.tokens.items()):
+            shares.setdefault(self._place(name), {})[name] = token
+        for place, tokens in shares.items():
+            task = self._tasks.get(place)
             if task is not None and task.done():
-                logger.error("ingest.loop_ended %s %r", market, task.exception())
+                logger.error("ingest.loop_ended %s %s %r", *place, task.exception())
             if tokens and (task is None or task.done()):
-                self._loops[market] = MarketLoop(market, self._surroundings(market))
-                self._tasks[market] = asyncio.create_task(
-                    run_binance_ws_ingest_loop(self._loops[market])
+                self._loops[place] = self._loop(place[0])
+                self._tasks[place] = asyncio.create_task(
+                    run_binance_ws_ingest_loop(self._loops[place])
                 )
-            if market in self._loops:
-                self._loops[market].want(tokens)
+            if place in self._loops:
+                self._loops[place].want(tokens)
+
+    def _loop(self, market: str) -> MarketLoop:
+        around = self._surroundings(market)
+        around.pacer = self._pacers.setdefault(market, around.pacer)
+        return MarketLoop(market, around)
+
+    def _place(self, name: str) -> Place:
+        """Return the socket of a series: the one it has, else the first that has room."""
+        if name not in self._places:
+            market = SeriesId.parse(name).market
+            taken = Counter(self._places.values())
+            places = ((market, number) for number in count())
+            most = VENUES[market].most_streams
+            self._places[name] = next(place for place in places if taken[place] < most)
+        return self._places[name]
 
     async def _stop(self) -> None:
         """Let the loops write what waits, then give the leases up."""

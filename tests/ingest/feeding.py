@@ -19,7 +19,7 @@ from ingest.loop import MarketLoop, Surroundings
 from ingest.models import JobKind
 from ingest.rest import BinanceRest
 from ingest.station import Station
-from market import selectors
+from market import derived, selectors
 from market.candles import Candle, Candles
 from tests.exchange.clock import START, Clock
 from tests.exchange.market import Market
@@ -74,6 +74,7 @@ class Feeding:
     def __init__(self, exchange: Exchange, client: httpx.AsyncClient) -> None:
         self.exchange = exchange
         self.formed: list[tuple[float, Candle]] = []
+        self.longer: list[tuple[str, float, Candle]] = []
         self.commits: list[dict[str, list[int]]] = []
         self.fail: Callable[[], None] = lambda: None
         self.is_fenced = True
@@ -87,10 +88,17 @@ class Feeding:
                 connect, close_timeout=2, ping_timeout=20, max_size=1 << 20, proxy=None
             ),
             commit=self._commit,
-            show_forming=lambda _, candle: self.formed.append((clock(), candle)),
+            show_forming=self._show,
             base=exchange.settings["TRADE_CANVAS_BINANCE_FUTURES_WS_BASE"],
         )
         self.loop = MarketLoop("futures", self.around)
+
+    def _show(self, series_id: str, candle: Candle) -> None:
+        now = self.exchange.clock.local()
+        if derived.base_of(series_id):
+            self.longer.append((series_id, now, candle))
+        else:
+            self.formed.append((now, candle))
 
     def _commit(self, batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
         self.fail()

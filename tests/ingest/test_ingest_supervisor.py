@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -10,11 +12,13 @@ import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
+from ingest.binance import VENUES
 from ingest.jobs import jobs_make
 from ingest.models import IngestGuardrail, IngestJob
 from ingest.supervisor import IngestSupervisor
 from ingest.wishes import jobs_allowed, jobs_settle
 from market.demand import demand_end, demand_write
+from tests.exchange.faults import DropAll
 from tests.ingest.feeding import BTC, ETH, Feeding, exchange_of
 from tests.jumping import jump
 
@@ -228,3 +232,39 @@ def test_a_stop_writes_what_waits_and_gives_the_leases_up() -> None:
 
     feed.require_true()
     assert IngestJob.objects.get().lease_owner == ""
+
+
+def test_more_series_than_a_socket_may_carry_go_over_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """C3 of `ingest.md`: each series stays where it is; a place that is free is taken again."""
+    alone = {"futures": replace(VENUES["futures"], most_streams=1)}
+    monkeypatch.setattr("ingest.supervisor.VENUES", alone)
+    watch(btc=1, eth=1)
+
+    async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
+        await feed.minutes(2)
+        assert supervisor._places == {BTC: ("futures", 0), ETH: ("futures", 1)}
+        assert feed.exchange.log.count("opened", "futures") == 2
+        supervisor._places.pop(BTC)
+        assert supervisor._place(BTC) == ("futures", 0)
+
+    supervise(story).require_true(BTC, ETH, behind=1)
+
+
+def test_a_process_knocks_once_a_second_whatever_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 46 of `ingest.md` D9: sockets that break together do not connect together."""
+    alone = {"futures": replace(VENUES["futures"], most_streams=1)}
+    monkeypatch.setattr("ingest.supervisor.VENUES", alone)
+    watch(btc=1, eth=1)
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        for _time in range(5):
+            await feed.minutes(1)
+            feed.exchange.inject(DropAll())
+        await feed.minutes(1)
+
+    feed = supervise(story)
+    times = [entry.time for entry in feed.exchange.log.of("attempt", "futures")]
+    assert len(times) >= 12
+    assert min(after - before for before, after in pairwise(times)) >= 0.99
