@@ -11,6 +11,7 @@ from ingest.models import JobState
 from ingest.rest import BinanceRest, RestError
 from market.candles import Candles
 from market.closing import expected_closed_time
+from market.debug_events import emit
 
 FIRST_FILL, FILL_PAGE = 2000, 20_000
 
@@ -76,6 +77,7 @@ class Asker:
         except (RestError, RateLimitedError):
             if feed.head is not None:  # the stream goes on; a new series waits for its past
                 feed.record(start, end, _tick())
+                _tell("ingest.hole_recorded", feed, start, end)
                 feed.is_filled = True
             raise
         feed.is_filled = True
@@ -89,6 +91,8 @@ class Asker:
         finally:
             if feed.hole_before() == hole:
                 feed.hole_tried(hole, _tick())
+                if any((h.start, h.end) == hole for h in feed.holes):
+                    _tell("ingest.hole_recorded", feed, *hole)
 
     async def _bring(self, feed: SeriesFeed, due: int) -> None:
         """Ask for closes that did not come."""
@@ -118,10 +122,16 @@ class Asker:
             due.state = "unknown"
         await self._store(feed, found)
         feed.asked_again(due, end, found, _tick())
+        if len(found):
+            _tell("ingest.hole_filled", feed, due.start, end, rows=len(found))
 
     async def _store(self, feed: SeriesFeed, candles: Candles) -> None:
         if len(candles):
             await self._commit({str(feed.series): candles})
+
+
+def _tell(event: str, feed: SeriesFeed, start: int, end: int, **more: int) -> None:
+    emit(event, "write", str(feed.series), data={"start": start, "end": end, **more})
 
 
 def _tick() -> float:

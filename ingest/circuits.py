@@ -23,6 +23,7 @@ from ingest.guardrail import (
     State,
 )
 from ingest.models import IngestGuardrail
+from market.debug_events import emit
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -128,15 +129,15 @@ class Circuits:
 
 
 def _tell(series_id: str, before: Circuit, after: Circuit, now: float) -> None:
-    """Write a log line if the state changed, or another one became the probe."""
+    """Tell if the state changed, or another one became the probe."""
     if after.state is State.HALF_OPEN:
         if after.probe_at not in {None, before.probe_at}:
-            logger.info("ingest.circuit_probed series_id=%s owner=%s", series_id, after.probe_owner)
+            emit("ingest.circuit_probed", "write", series_id, data={"owner": after.probe_owner})
     elif after.state is before.state:
         return
     elif after.state is State.OPEN:
-        text = "ingest.circuit_opened series_id=%s kind=%s wait=%.1f"
         wait = (after.open_until or now) - now
-        logger.warning(text, series_id, after.last_error_kind, wait)
+        about = {"kind": after.last_error_kind, "wait_s": wait, "trips": after.trips}
+        emit("ingest.circuit_opened", "write", series_id, "warn", data=about)
     else:
-        logger.info("ingest.circuit_closed series_id=%s", series_id)
+        emit("ingest.circuit_closed", "write", series_id)

@@ -6,6 +6,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from ingest.binance import UnsupportedSeriesError
 from ingest.gate import RateLimitedError
+from ingest.guardrail import FailureKind
 from ingest.lease import LeaseLostError
 
 ROTATIONS = frozenset({1000, 1001, 1012})
@@ -24,9 +25,9 @@ class BadFramesError(Exception):
     """Too many frames that are no candles."""
 
 
-def kind_of(error: BaseException) -> str:
+def kind_of(error: BaseException) -> FailureKind:
     """Return the kind of what ended a connection, or kept one from being made."""
-    return next((kind for kind, is_it in KINDS.items() if is_it(error)), "pipeline")
+    return next((kind for kind, is_it in KINDS.items() if is_it(error)), FailureKind.PIPELINE)
 
 
 def _is_orderly(error: BaseException) -> bool:
@@ -39,12 +40,14 @@ def _is_limited(error: BaseException) -> bool:
 
 
 # The first that holds counts; what is none of these came from our own storing.
-KINDS: dict[str, Callable[[BaseException], bool]] = {
-    "config": lambda error: isinstance(error, UnsupportedSeriesError),
-    "lease_lost": lambda error: isinstance(error, LeaseLostError),
-    "rotation": lambda error: isinstance(error, RotationError) or _is_orderly(error),
-    "rate_limit": lambda error: isinstance(error, RateLimitedError) or _is_limited(error),
-    "parse": lambda error: isinstance(error, BadFramesError),
-    "stream": lambda error: isinstance(error, ConnectionClosed | StaleStreamError),
-    "connect": lambda error: isinstance(error, OSError | TimeoutError | WebSocketException),
+KINDS: dict[FailureKind, Callable[[BaseException], bool]] = {
+    FailureKind.CONFIG: lambda error: isinstance(error, UnsupportedSeriesError),
+    FailureKind.LEASE_LOST: lambda error: isinstance(error, LeaseLostError),
+    FailureKind.ROTATION: lambda error: isinstance(error, RotationError) or _is_orderly(error),
+    FailureKind.RATE_LIMIT: lambda error: isinstance(error, RateLimitedError) or _is_limited(error),
+    FailureKind.PARSE: lambda error: isinstance(error, BadFramesError),
+    FailureKind.STREAM: lambda error: isinstance(error, ConnectionClosed | StaleStreamError),
+    FailureKind.CONNECT: lambda error: isinstance(
+        error, OSError | TimeoutError | WebSocketException
+    ),
 }

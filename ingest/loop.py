@@ -39,14 +39,14 @@ from ingest.reach import Reach
 from ingest.rest import BinanceRest, RestError
 from ingest.station import Station
 from ledger.advance import CANDLE_STEP, IngestPipelineError
-from market import selectors
+from market import metrics, selectors
 from market.candles import Candle, Candles
+from market.debug_events import emit, wanted
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
 TEND_SECONDS, ASK_SECONDS, CHECK_SECONDS, NOTE_SECONDS = 0.1, 0.25, 1.0, 5.0
-STABLE_SECONDS = 30.0
 ROTATE_SECONDS = 23.5 * 3600
 CLOCK_SECONDS = 300.0
 FLUSH_PATIENCE = 5.0
@@ -94,6 +94,7 @@ class MarketLoop:
         self.market = market
         self.around = around
         self._station = around.station
+        self._stable_after = around.station.circuits.config.stable_after_s
         self._reach = Reach(EXCHANGE, market)
         self.feeds: dict[str, SeriesFeed] = {}
         self.lost: set[str] = set()
@@ -184,6 +185,7 @@ class MarketLoop:
             socket = await sockets.enter_async_context(self.around.connect(self._url()))
             self._opened = self._checked = self._tick()
             self._reach.found()
+            emit("ingest.connected", "write", data={"market": self.market, "series": sorted(names)})
             connected = self._station.clock()
             fields = {"state": JobState.BACKFILLING, "connected_at": connected}
             await self._note(names, **fields)
@@ -233,7 +235,9 @@ class MarketLoop:
 
     def _reject(self, found: Rejected) -> None:
         self.rejected[found.reason] = self.rejected.get(found.reason, 0) + 1
-        logger.info("ingest.frame_rejected %s %s", found.reason, found.series_id)
+        metrics.count("market_ingest_frames_rejected_total", reason=found.reason)
+        about = {"reason": found.reason}
+        emit("ingest.frame_rejected", "write", found.series_id or None, data=about)
         named = (
             [self._live[found.series_id]] if found.series_id in self._live else self._live.values()
         )
@@ -272,7 +276,7 @@ class MarketLoop:
         new = await sockets.enter_async_context(self.around.connect(self._url()))
         heard = asyncio.Event()
         tasks.create_task(self._read(new, heard))
-        await asyncio.wait_for(heard.wait(), STABLE_SECONDS)
+        await asyncio.wait_for(heard.wait(), self._stable_after)
         old.is_replaced = True  # type: ignore[attr-defined]
         await old.close()
         return new
@@ -320,6 +324,7 @@ class MarketLoop:
         """Store candles; what cannot be stored waits as long as the circuit of its series says."""
         if not batches:
             return
+        began = self._tick()
         try:
             tokens = {name: self._tokens[name] for name in batches if name in self._tokens}
             await self._run(self.around.commit, batches, tokens)
@@ -332,16 +337,25 @@ class MarketLoop:
                 for name in batches:
                     self.feeds[name].retry_at = self._tick() + CHECK_SECONDS
                 return
+        self._tell_flushed(batches, began)
         for name, candles in batches.items():
             self.feeds[name].committed(candles)
             if name in self._longer:
                 self._longer[name].committed(candles)
         await self._proven([name for name in batches if not self.feeds[name].is_proven])
 
+    def _tell_flushed(self, batches: Mapping[str, Candles], began: float) -> None:
+        """Tell what was stored, series by series, and how long that took."""
+        ms = (self._tick() - began) * 1000
+        metrics.count("market_ingest_flushed_candles_total", sum(map(len, batches.values())))
+        for name, candles in batches.items() if wanted() else ():
+            about = {"rows": len(candles), "db_ms": ms, "head_time": int(candles.time[-1])}
+            emit("ingest.flushed", "write", name, data=about)
+
     def _drop(self, names: Iterable[str]) -> None:
         """Leave series to the worker that has them now; nothing of them is written."""
         for name in names:
-            logger.warning("ingest.lease_lost %s", name)
+            emit("ingest.lease_lost", "write", name, "warn")
             self.lost.add(name)
             self._live.pop(name, None)
             self.feeds.pop(name, None)
@@ -356,7 +370,7 @@ class MarketLoop:
     async def _check(self, socket: Socket) -> None:
         """Once a second: join and leave series, and say what was heard."""
         tick = self._tick()
-        if tick - self._opened >= STABLE_SECONDS:
+        if tick - self._opened >= self._stable_after:
             await self._proven([n for n, f in self._live.items() if f.frames and not f.is_proven])
         if tick - self._noted >= NOTE_SECONDS:
             self._noted = tick
@@ -458,10 +472,11 @@ class MarketLoop:
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         if kind == FailureKind.CONNECT:
             self._reach.lost(error)
-        logger.warning("ingest.failed %s kind=%s %s", ",".join(names), kind, said)
+        about = {"market": self.market, "series": sorted(names), "kind": kind, "error": said}
+        emit("ingest.failed", "write", None, "warn", data=about)
         now = self._station.clock()
         try:
-            waits = await self._told(names, FailureKind(kind), said, now)
+            waits = await self._told(names, kind, said, now)
         except DatabaseError as away:
             logger.warning("ingest.failure_not_stored %s", away)
             waits = dict.fromkeys(names, FIXED_WAIT)

@@ -13,7 +13,7 @@ class Pacer:
     """Says how long to wait before the next connect: one a second, 150 in five minutes."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque(maxlen=MOST)
 
     def wait(self, tick: float) -> float:
         """Return how many seconds to wait; 0 takes the turn.
@@ -22,11 +22,12 @@ class Pacer:
         >>> pacer.wait(10.0), pacer.wait(10.25), pacer.wait(11.0)
         (0.0, 0.75, 0.0)
         """
-        while self._times and tick - self._times[0] >= WITHIN:
-            self._times.popleft()
-        if len(self._times) >= MOST:
-            return self._times[0] + WITHIN - tick
-        if self._times and tick - self._times[-1] < EVERY:
-            return self._times[-1] + EVERY - tick
+        due = tick
+        if self._times:
+            due = self._times[-1] + EVERY
+        if len(self._times) == MOST:
+            due = max(due, self._times[0] + WITHIN)
+        if tick < due:
+            return due - tick
         self._times.append(tick)
         return 0.0

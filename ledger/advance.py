@@ -6,6 +6,7 @@ in memory first, so a rule that raises has touched nothing.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from ledger.overlay.render import Drawn
 from ledger.selectors import announced_head, instructions_checksum
 from market import database
 from market.candles import Candles
+from market.debug_events import emit, wanted
 from market.groups import MOST_CANDLES, Hint, announce
 from market.series import SeriesId
 
@@ -162,6 +164,39 @@ def works_advance(works: Sequence[Work]) -> None:
         head.last_duration_ms = (time.perf_counter() - began) * 1000
         head.last_refresh_at = timezone.now()
     head_rows_save(changed)
+    if wanted():
+        for work in works:
+            _tell_advanced(work)
+
+
+def _tell_advanced(work: Work) -> None:
+    """Tell what the steps of a series found and drew."""
+    if work.found is None or work.error is not None:
+        return
+    took = {step.name.partition(":")[0]: step.duration_ms for step in work.steps}
+    up_to, events = work.head.candle_head, len(work.found.advance.events)
+    about = {"up_to_candle_time": up_to, "events_planned": events, "db_changes": events}
+    emit(
+        "write.factor.ingest_done",
+        "write",
+        work.series_id,
+        data=about | {"duration_ms": took.get(FACTOR_STEP, 0.0)},
+    )
+    if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
+        kinds = Counter(drawn.kind for drawn in work.drawn)
+        about = {
+            "up_to_candle_time": up_to,
+            "factor_rows": events,
+            "marker_defs": kinds["marker"],
+            "polyline_defs": kinds["polyline"],
+            "db_changes": len(work.drawn),
+        }
+        emit(
+            "write.overlay.ingest_done",
+            "write",
+            work.series_id,
+            data=about | {"duration_ms": took.get(OVERLAY_STEP, 0.0)},
+        )
 
 
 def _compute(work: Work) -> None:
@@ -180,7 +215,11 @@ def _compute(work: Work) -> None:
 
 def _restart(head: LedgerHead) -> int | None:
     """Return the time from which all is computed again, or None."""
-    return head.dirty_from if services.is_current(head.rules_fingerprint) else 0
+    if services.is_current(head.rules_fingerprint):
+        return head.dirty_from
+    about = {"series_id": head.series_id, "fingerprint": services.current_fingerprint()}
+    emit("factor.fingerprint.rebuild", "write", head.series_id, data=about)
+    return 0
 
 
 def _find(work: Work, restart: int | None) -> None:

@@ -23,6 +23,7 @@ ROUTINE = frozenset(
         "write.http.ingest_candles_closed_batch_done",
         "write.factor.ingest_done",
         "write.overlay.ingest_done",
+        "ingest.flushed",
     }
 )
 

@@ -232,16 +232,16 @@ def test_a_held_series_waits_until_it_is_reset(caplog: pytest.LogCaptureFixture)
 
 
 def test_each_change_of_state_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "ingest.circuits")
+    caplog.set_level(logging.INFO)
     Circuits().failed([A], FailureKind.CONFIG, "Invalid\nsymbol", NOW)
     Circuits().begin_attempt([A], "worker", NOW + 300)
     Circuits().succeeded([A], NOW + 301)
 
     assert caplog.messages == [
-        f"ingest.circuit_opened series_id={A} kind=config wait=300.0",
+        f"ingest.circuit_opened {A}  {{'kind': 'config', 'wait_s': 300.0, 'trips': 1}}",
         f"ingest.failed series_id={A} kind=config wait=300.0 error='Invalid\\nsymbol'",
-        f"ingest.circuit_probed series_id={A} owner=worker",
-        f"ingest.circuit_closed series_id={A}",
+        f"ingest.circuit_probed {A}  {{'owner': 'worker'}}",
+        f"ingest.circuit_closed {A}  None",
     ]
 
 

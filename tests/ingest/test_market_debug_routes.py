@@ -324,7 +324,14 @@ def test_a_warm_up_is_told_with_the_heads_before_and_after(
 
     MarketLedgerWarmupService().ensure_ledgers_warm(SERIES, START + 60)
 
-    (event,) = events()
+    found, drawn, event = events()
+    assert found["event"] == "write.factor.ingest_done"
+    assert {name: found["data"][name] for name in ("up_to_candle_time", "events_planned")} == {
+        "up_to_candle_time": START + 60,
+        "events_planned": 0,
+    }
+    assert drawn["event"] == "write.overlay.ingest_done"
+    assert drawn["data"]["db_changes"] == 0
     assert event["event"] == "read.http.market_candles_ledger_warmup"
     assert event["data"] == {
         "target_time": START + 60,
