@@ -8,10 +8,11 @@ from ingest.failures import StaleStreamError
 from ingest.feed import SeriesFeed
 from ingest.gate import RateLimitedError
 from ingest.models import JobState
-from ingest.rest import BinanceRest, RestError
+from ingest.rest import RestError
 from market.candles import Candles
 from market.closing import expected_closed_time
 from market.debug_events import emit
+from market.series import SeriesId
 
 FIRST_FILL, FILL_PAGE = 2000, 20_000
 
@@ -23,6 +24,24 @@ class Note(Protocol):
         """Write."""
 
 
+class Rest(Protocol):
+    """An exchange that is asked for candles over HTTP."""
+
+    offset: float
+
+    def now(self) -> float:
+        """Return the time by the exchange's clock."""
+
+    async def sync_clock(self) -> None:
+        """Ask the exchange what time it is."""
+
+    async def require_listed(self, series: SeriesId) -> None:
+        """Raise `UnsupportedSeriesError` unless the exchange has this series."""
+
+    async def klines(self, series: SeriesId, start: int, end: int) -> Candles:
+        """Return the closed candles with times in [start, end]."""
+
+
 class Asker:
     """Asks for the first fill of a series, holes, late closes and signs of life.
 
@@ -31,7 +50,7 @@ class Asker:
 
     def __init__(
         self,
-        rest: BinanceRest,
+        rest: Rest,
         commit: Callable[[dict[str, Candles]], Awaitable[None]],
         note: Note,
     ) -> None:

@@ -17,6 +17,7 @@ from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
+Place = tuple[str, str]
 LOOK_SECONDS = 1.0
 
 
@@ -26,12 +27,12 @@ class Filler:
     def __init__(
         self,
         station: Station,
-        history: Callable[[str], AbstractAsyncContextManager[History]],
+        history: Callable[[str, str], AbstractAsyncContextManager[History]],
         store: Callable[[str, Candles], object],
     ) -> None:
         self._station, self._history, self._store = station, history, store
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[Place, asyncio.Lock] = {}
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve requests until told to stop; what is half filled goes on with the next start."""
@@ -49,8 +50,8 @@ class Filler:
 
     async def fill(self, window: Window) -> Filled:
         """Fill a window when its market has a turn; raises what `Backfill.fill` does."""
-        market = SeriesId.parse(window.series_id).market
-        async with self._turns.setdefault(market, asyncio.Lock()), self._history(market) as history:
+        place = _place(window)
+        async with self._turns.setdefault(place, asyncio.Lock()), self._history(*place) as history:
             fill = Backfill(history, self._station.worker, self._store, owner=self._station.owner)
             return await fill.fill(window)
 
@@ -83,10 +84,10 @@ class Filler:
             logger.warning("ingest.requests_unreadable %s", error)
             return
         for window in wanted:
-            market = SeriesId.parse(window.series_id).market
-            task = self._tasks.get(market)
+            place = _place(window)
+            task = self._tasks.get(place)
             if task is None or task.done():
-                self._tasks[market] = asyncio.create_task(self._serve(window))
+                self._tasks[place] = asyncio.create_task(self._serve(window))
 
     async def _serve(self, window: Window) -> None:
         """Fill what was asked for; a refusal is written down, so that it is not tried for ever."""
@@ -112,3 +113,9 @@ class Filler:
             await self._station.worker.run(progress_refused, window.series_id, words)
         except DatabaseError as failure:
             logger.warning("ingest.refusal_not_written %s", failure)
+
+
+def _place(window: Window) -> Place:
+    """Return the exchange and the market of a window."""
+    series = SeriesId.parse(window.series_id)
+    return series.exchange, series.market

@@ -13,15 +13,19 @@ from django.conf import settings
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
+from ingest.backfill import History
+from ingest.ccxt_rest import CcxtRest, client_of
 from ingest.circuits import Circuits
 from ingest.filler import Filler
 from ingest.guardrail import IngestLoopGuardrailConfig
 from ingest.lease import leases_inherit, leases_require
 from ingest.loop import Surroundings
+from ingest.polling import PollingLoop
 from ingest.rest import BinanceRest, rest_client
 from ingest.station import Station
 from ingest.supervisor import IngestSupervisor
 from ingest.threads import Threads, Worker
+from ingest.venues import has_streams
 from ingest.wishes import series_pinned
 from market import clock
 from market.candles import Candles
@@ -71,10 +75,24 @@ def surroundings(market: str, *, station: Station) -> Surroundings:
 
 
 @asynccontextmanager
-async def rest_of(market: str, worker: Worker) -> AsyncIterator[BinanceRest]:
-    """Give a market's REST for the block."""
-    async with rest_client(market) as client:
-        yield BinanceRest(market, client, worker, clock.now)
+async def history_of(exchange: str, market: str, worker: Worker) -> AsyncIterator[History]:
+    """Give what answers for the past of a market, for the block."""
+    if has_streams(exchange):
+        async with rest_client(market) as client:
+            yield BinanceRest(market, client, worker, clock.now)
+        return
+    rest = CcxtRest(exchange, market, client_of(exchange, market), worker, clock.now)
+    try:
+        yield rest
+    finally:
+        await rest.close()
+
+
+def polling(exchange: str, market: str, *, station: Station) -> PollingLoop:
+    """Return the loop of a market that is asked again and again."""
+    client = client_of(exchange, market)
+    rest = CcxtRest(exchange, market, client, station.worker, station.clock)
+    return PollingLoop(exchange, market, rest=rest, station=station, commit=commit)
 
 
 def store(series_id: str, candles: Candles) -> None:
@@ -95,9 +113,12 @@ async def follow_feeds(
     here = station(worker)
     logger.info("ingest.started %s", here.owner)
     supervisor = IngestSupervisor(
-        station=here, surroundings=partial(surroundings, station=here), named=named
+        station=here,
+        surroundings=partial(surroundings, station=here),
+        polling=partial(polling, station=here),
+        named=named,
     )
-    filler = Filler(here, partial(rest_of, worker=worker), store)
+    filler = Filler(here, partial(history_of, worker=worker), store)
     filling = asyncio.create_task(filler.run(stop))
     try:
         await worker.run(leases_inherit)

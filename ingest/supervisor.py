@@ -9,7 +9,6 @@ from itertools import count
 from django.conf import settings
 from django.db import DatabaseError
 
-from ingest.binance import VENUES, symbol_of
 from ingest.guardrail import FailureKind
 from ingest.jobs import jobs_note
 from ingest.lease import (
@@ -22,14 +21,16 @@ from ingest.lease import (
 from ingest.loop import MarketLoop, Surroundings, run_binance_ws_ingest_loop
 from ingest.models import JobState
 from ingest.pacer import Pacer
+from ingest.polling import PollingLoop
 from ingest.station import Station
+from ingest.venues import has_streams, most_series, require_feed
 from ingest.wishes import jobs_settle
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
-# A market, and which of its sockets.
-Place = tuple[str, int]
+# An exchange, a market, and which of its sockets.
+Place = tuple[str, str, int]
 SETTLE_SECONDS = 1.0
 STOP_PATIENCE = 8.0
 RESTART_SECONDS = 2.0
@@ -46,15 +47,16 @@ class IngestSupervisor:
         *,
         station: Station,
         surroundings: Callable[[str], Surroundings],
+        polling: Callable[[str, str], PollingLoop],
         named: Iterable[str] = (),
     ) -> None:
         self.owner = station.owner
         self.named = tuple(named)
         self.tokens: dict[str, int] = {}
-        self._surroundings = surroundings
+        self._surroundings, self._polling = surroundings, polling
         self._worker, self._clock = station.worker, station.clock
         self._circuits = station.circuits
-        self._loops: dict[Place, MarketLoop] = {}
+        self._loops: dict[Place, MarketLoop | PollingLoop] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._places: dict[str, Place] = {}
         self._pacers: dict[str, Pacer] = {}
@@ -118,7 +120,7 @@ class IngestSupervisor:
         if self._tick() < self._retry.get(name, 0.0):
             return False
         try:
-            symbol_of(SeriesId.parse(name))
+            require_feed(SeriesId.parse(name))
         except ValueError as error:
             waits = await self._worker.run(
                 self._circuits.failed, [name], FailureKind.CONFIG, error, self._clock()
@@ -143,27 +145,32 @@ class IngestSupervisor:
         for place, tokens in shares.items():
             task = self._tasks.get(place)
             if task is not None and task.done():
-                logger.error("ingest.loop_ended %s %s %r", *place, task.exception())
+                logger.error("ingest.loop_ended %s %s %s %r", *place, task.exception())
             if tokens and (task is None or task.done()):
-                self._loops[place] = self._loop(place[0])
-                self._tasks[place] = asyncio.create_task(
-                    run_binance_ws_ingest_loop(self._loops[place])
-                )
+                self._start(place)
             if place in self._loops:
                 self._loops[place].want(tokens)
 
-    def _loop(self, market: str) -> MarketLoop:
-        around = self._surroundings(market)
-        around.pacer = self._pacers.setdefault(market, around.pacer)
-        return MarketLoop(market, around)
+    def _start(self, place: Place) -> None:
+        """Start the loop of a place: streams where the exchange has them, else questions."""
+        exchange, market, _ = place
+        if not has_streams(exchange):
+            polling = self._polling(exchange, market)
+            self._loops[place], work = polling, polling.run()
+        else:
+            around = self._surroundings(market)
+            around.pacer = self._pacers.setdefault(market, around.pacer)
+            loop = MarketLoop(market, around)
+            self._loops[place], work = loop, run_binance_ws_ingest_loop(loop)
+        self._tasks[place] = asyncio.create_task(work)
 
     def _place(self, name: str) -> Place:
         """Return the socket of a series: the one it has, else the first that has room."""
         if name not in self._places:
-            market = SeriesId.parse(name).market
+            series = SeriesId.parse(name)
             taken = Counter(self._places.values())
-            places = ((market, number) for number in count())
-            most = VENUES[market].most_streams
+            places = ((series.exchange, series.market, number) for number in count())
+            most = most_series(series.exchange, series.market)
             self._places[name] = next(place for place in places if taken[place] < most)
         return self._places[name]
 

@@ -6,11 +6,13 @@ given may be skipped; another run has to be given it.
 
 import os
 from collections.abc import Generator
+from importlib.util import find_spec
 
 import pytest
 
 DATABASE = os.environ.get("DATABASE_URL") or "sqlite"
 GIVEN = {
+    "ccxt": find_spec("ccxt") is not None,
     "postgres": DATABASE.startswith("postgres"),
     "redis": bool(os.environ.get("REDIS_URL")),
     "sqlite": DATABASE.startswith("sqlite"),

@@ -260,7 +260,7 @@ def serving(story: Callable[[Feeding], Coroutine[Any, Any, None]], settings: Any
         from contextlib import asynccontextmanager
 
         @asynccontextmanager
-        async def history(_: str) -> Any:
+        async def history(*_: str) -> Any:
             yield feed.around.rest
 
         stop = asyncio.Event()

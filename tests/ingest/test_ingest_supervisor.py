@@ -15,6 +15,7 @@ from pytest_django import Settings
 from ingest.binance import VENUES
 from ingest.jobs import jobs_make
 from ingest.models import IngestGuardrail, IngestJob
+from ingest.polling import PollingLoop
 from ingest.supervisor import IngestSupervisor
 from ingest.wishes import jobs_allowed, jobs_settle
 from market.demand import demand_end, demand_write
@@ -42,6 +43,10 @@ def watch(**counts: int) -> None:
     demand_write("web", {names[name]: count for name, count in counts.items()})
 
 
+def nobody_polls(exchange: str, market: str) -> PollingLoop:
+    raise AssertionError(f"{exchange} {market} is polled")
+
+
 def supervise(story: Story, *named: str) -> Feeding:
     """Play a story of a supervisor on an exchange, in virtual time."""
 
@@ -49,7 +54,10 @@ def supervise(story: Story, *named: str) -> Feeding:
         exchange = exchange_of("BTCUSDT", "ETHUSDT")
         async with exchange, Feeding.connected(exchange) as feed:
             supervisor = IngestSupervisor(
-                station=feed.station, surroundings=lambda _: feed.around, named=named
+                station=feed.station,
+                surroundings=lambda _: feed.around,
+                polling=nobody_polls,
+                named=named,
             )
             stop = asyncio.Event()
             running = asyncio.create_task(supervisor.run(stop))
@@ -219,7 +227,7 @@ def test_a_series_that_no_feed_has_opens_its_circuit_and_stops_nobody() -> None:
 
     feed.require_true(behind=1)
     assert IngestGuardrail.objects.get(series_id=odd).last_error_kind == "config"
-    assert "unsupported exchange" in IngestJob.objects.get(series_id=odd).last_error
+    assert "./dev venues" in IngestJob.objects.get(series_id=odd).last_error
 
 
 def test_a_stop_writes_what_waits_and_gives_the_leases_up() -> None:
@@ -239,15 +247,18 @@ def test_more_series_than_a_socket_may_carry_go_over_several(
 ) -> None:
     """C3 of `ingest.md`: each series stays where it is; a place that is free is taken again."""
     alone = {"futures": replace(VENUES["futures"], most_streams=1)}
-    monkeypatch.setattr("ingest.supervisor.VENUES", alone)
+    monkeypatch.setattr("ingest.venues.VENUES", alone)
     watch(btc=1, eth=1)
 
     async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
         await feed.minutes(2)
-        assert supervisor._places == {BTC: ("futures", 0), ETH: ("futures", 1)}
+        assert supervisor._places == {
+            BTC: ("binance", "futures", 0),
+            ETH: ("binance", "futures", 1),
+        }
         assert feed.exchange.log.count("opened", "futures") == 2
         supervisor._places.pop(BTC)
-        assert supervisor._place(BTC) == ("futures", 0)
+        assert supervisor._place(BTC) == ("binance", "futures", 0)
 
     supervise(story).require_true(BTC, ETH, behind=1)
 
@@ -255,7 +266,7 @@ def test_more_series_than_a_socket_may_carry_go_over_several(
 def test_a_process_knocks_once_a_second_whatever_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 46 of `ingest.md` D9: sockets that break together do not connect together."""
     alone = {"futures": replace(VENUES["futures"], most_streams=1)}
-    monkeypatch.setattr("ingest.supervisor.VENUES", alone)
+    monkeypatch.setattr("ingest.venues.VENUES", alone)
     watch(btc=1, eth=1)
 
     async def story(feed: Feeding, _: IngestSupervisor) -> None:

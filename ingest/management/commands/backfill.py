@@ -21,9 +21,10 @@ from rich.progress import (
 from factors.services import engine_warm_for
 from ingest import live
 from ingest.backfill import Backfill, DerivedSeriesError, Filled
-from ingest.binance import UnsupportedSeriesError, symbol_of
+from ingest.binance import UnsupportedSeriesError
 from ingest.rest import RestError
 from ingest.threads import Threads
+from ingest.venues import require_feed
 from ledger.advance import IngestPipelineError
 from market import clock, selectors
 from market.progress import BusyError, Window
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         """Fill, and print what came of it."""
         try:
             series = SeriesId.parse(options["series_id"])
-            symbol_of(series)
+            require_feed(series)
         except (BadSeriesIdError, UnsupportedSeriesError) as error:
             raise CommandError(str(error)) from error
         start, end = options["start"], options["end"] or int(clock.now())
@@ -105,7 +106,7 @@ class Command(BaseCommand):
         console = Console(stderr=True)
         with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
             task = progress.add_task(str(series), total=None)
-            async with live.rest_of(series.market, worker) as history:
+            async with live.history_of(series.exchange, series.market, worker) as history:
                 fill = Backfill(
                     history,
                     worker,
