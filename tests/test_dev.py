@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ["run", "test", "test-long", "check", "bench", "docs-audit", "manage", "help"]
+TARGETS = ["run", "test", "test-long", "check", "venues", "bench", "docs-audit", "manage", "help"]
 
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -251,7 +251,9 @@ def test_without_ccxt_the_words_say_how_to_install_it() -> None:
 
     with (
         patch.object(ccxt_rest, "import_module", missing),
-        pytest.raises(UnsupportedSeriesError, match=r"install the optional extra with \./dev venues"),
+        pytest.raises(
+            UnsupportedSeriesError, match=r"install the optional extra with \./dev venues"
+        ),
     ):
         require_exchange("okx")
 
