@@ -1,12 +1,16 @@
 """The rows of jobs, as the supervisor and the loops write them. Blocking work."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from ingest.feed import SeriesFeed
 from ingest.models import IngestJob, JobKind
+from market import database
+
+HEARD = {"last_frame_at": "float8", "last_closed_time": "bigint", "gaps": "text"}
 
 
 def jobs_make(kinds: Mapping[str, str]) -> None:
@@ -33,10 +37,11 @@ def jobs_note(series_ids: Iterable[str], **fields: Any) -> None:
 
 
 def jobs_heard(feeds: Iterable[SeriesFeed], now: float, tick: float) -> None:
-    """Write what the feeds heard last, and what they miss."""
+    """Write what the feeds heard last, and what they miss, in one statement."""
+    rows = []
     for feed in feeds:
         heard = None if feed.last_frame is None else now - (tick - feed.last_frame)
         gaps = [{"start": h.start, "end": h.end, "state": h.state} for h in feed.holes]
-        IngestJob.objects.filter(series_id=str(feed.series)).update(
-            last_frame_at=heard, last_closed_time=feed.head, gaps=orjson.dumps(gaps).decode()
-        )
+        rows.append((heard, feed.head, orjson.dumps(gaps).decode(), str(feed.series)))
+    with database.writing():
+        database.update("ingest_jobs", HEARD, "series_id", sorted(rows, key=itemgetter(-1)))

@@ -27,7 +27,8 @@ pytestmark = [
 
 DAY, DAYS = 86_400, 30
 FAULTS_A_DAY = 24
-TIMEFRAMES = ("1m", "5m", "15m", "1h")
+FRAMES = {"1m": 2, "5m": 6, "15m": 12, "1h": 20}
+TIMEFRAMES = tuple(FRAMES)
 NAMES = [f"S{n:02}" for n in range(20)]
 SERIES = {
     f"binance:futures:{name}/USDT:{TIMEFRAMES[n % 4]}": (f"{name}USDT", TIMEFRAMES[n % 4])
@@ -47,7 +48,9 @@ def exchange() -> Exchange:
         seconds = timeframe_seconds(timeframe)
         first = start // seconds * seconds - HISTORY * seconds
         rows = walk(symbol, first, seconds=seconds)
-        listings.append(Listing("futures", symbol, rows, interval=timeframe, forming_frames=20))
+        listings.append(
+            Listing("futures", symbol, rows, interval=timeframe, forming_frames=FRAMES[timeframe])
+        )
     clock = Clock(start + 30, 1.0, tick=asyncio.get_running_loop().time)
     faults = script(30, seconds=(DAYS - 1) * DAY, many=FAULTS_A_DAY * DAYS)
     return Exchange(Market(*listings), clock, faults)
@@ -121,9 +124,9 @@ class Month:
 def test_a_month_of_faults_leaves_true_ledgers_and_no_waste(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A month holds 26 million of the loop's looks at its buffers; every fifth will do.
-    monkeypatch.setattr("ingest.loop.TEND_SECONDS", 0.5)
-    monkeypatch.setattr("ingest.loop.ASK_SECONDS", 1.0)
+    # A month holds 26 million of the loop's looks at its buffers; every tenth will do.
+    monkeypatch.setattr("ingest.loop.TEND_SECONDS", 1.0)
+    monkeypatch.setattr("ingest.loop.ASK_SECONDS", 2.5)
     settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = True
     months: list[Month] = []
 
