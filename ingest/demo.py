@@ -134,10 +134,20 @@ def forming(candle: Candle, now: float) -> Candle:
     if candle.close < candle.open:
         way[1:3] = candle.high, candle.low
     place = max(0.0, part) * (len(way) - 1)
-    seen = [*way[: int(place) + 1], float(np.interp(place, range(len(way)), way))]
-    return Candle(
-        candle.candle_time, candle.open, max(seen), min(seen), seen[-1], candle.volume * part
-    )
+    here = round(float(np.interp(place, range(len(way)), way)), max(map(_decimals, way)))
+    seen = [*way[: int(place) + 1], here]
+    volume = round(candle.volume * part, _decimals(candle.volume))
+    return Candle(candle.candle_time, candle.open, max(seen), min(seen), here, volume)
+
+
+def _decimals(number: float) -> int:
+    """Return how many decimals a recorded number has.
+
+    >>> _decimals(104063.2), _decimals(35.0)
+    (1, 0)
+    """
+    digits = repr(number).partition(".")[2]
+    return 0 if digits == "0" or "e" in digits else len(digits)
 
 
 def _frame(candle: Candle, now: float, *, is_closed: bool) -> str:
