@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from market import (
     after_read,
+    asyncapi,
     database,
     filling,
     hub,
@@ -219,3 +220,11 @@ class WhitelistView(APIView):
 def _answer(series_id: str, candles: Candles, head: int | None) -> Response:
     records = candles.records()
     return Response({"series_id": series_id, "server_head_time": head, "candles": records})
+
+
+class AsyncApiView(APIView):
+    """`GET /api/asyncapi`."""
+
+    def get(self, _: Request) -> Response:
+        """Answer with the AsyncAPI document of /ws/market."""
+        return Response(asyncapi.document())

@@ -149,6 +149,7 @@ def flattened(found: Any) -> Iterator[Any]:
 NEED_NO_LEDGER = {
     "api/factor/catalog": 200,
     "api/ingest/feed": 200,
+    "api/asyncapi": 200,
     "api/factor/health": 200,
     "api/market/candles": 200,
     "api/market/whitelist": 200,

@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from market import hub
+from market.message_types import MESSAGE
 from tests.market.factories import SERIES, stored
 from tradecanvas.asgi import application
 
@@ -51,8 +52,9 @@ class Socket:
         return frame
 
     async def hear_raw(self) -> str:
-        """Return the text of the next frame."""
+        """Return the text of the next frame, which is one of the documented messages."""
         text: str = await self._communicator.receive_from(timeout=PATIENCE)
+        MESSAGE.validate_json(text)
         return text
 
     async def heard(self) -> list[dict[str, Any]]:
