@@ -27,7 +27,8 @@ mimetypes.add_type("text/javascript", ".mjs", strict=True)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 TESTING = "pytest" in sys.modules
-if not TESTING and (BASE_DIR / ".env").exists():
+# Programs that a test starts do not read it either: pytest sets this variable for them.
+if not (TESTING or "PYTEST_VERSION" in os.environ) and (BASE_DIR / ".env").exists():
     environ.Env.read_env(str(BASE_DIR / ".env"))
 
 DEBUG = env.flag("DEBUG")

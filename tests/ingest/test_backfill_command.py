@@ -86,7 +86,7 @@ def wait_for(folder: Path, state: str) -> None:
     ("arguments", "said"),
     [
         (("nonsense", "--from", "2025-01-01"), "series_id"),
-        (("kraken:spot:BTC/USDT:1m", "--from", "2025-01-01"), "kraken"),
+        (("nowhere:spot:BTC/USDT:1m", "--from", "2025-01-01"), "nowhere|only Binance is built in"),
         ((BTC, "--from", "2025-01-02", "--to", "2025-01-01"), "--to lies before --from"),
         ((BTC, "--from", "soon"), "'soon' is no date"),
     ],
