@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from ingest.pages import feeds, steer
 from tradecanvas import pages
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
@@ -15,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ledger.urls")),  # asked most, found first
     path("", pages.home, name="home"),
     path("live", pages.live, name="live"),
+    path("ingest", feeds, name="ingest"),
+    path("ingest/steer", steer, name="ingest-steer"),
     path("about", pages.about, name="about"),
     path("", include("market.urls")),
     path("", include("factors.urls")),
