@@ -9,7 +9,7 @@ It needs `websockets`, `pydantic` and `numpy`, and no server on the same machine
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -65,7 +65,7 @@ Heard = Closed | Forming | Missing | Rebuilt | Lost
 
 async def watch(
     address: str, series_id: str, *, since: int | None = None, forming: bool = False
-) -> AsyncIterator[Heard]:
+) -> AsyncGenerator[Heard, None]:
     """Yield what happens to a series, for ever: closed candles after `since`, or the newest.
 
     A lost connection is yielded as `Lost` and made again, with longer and longer pauses; what
