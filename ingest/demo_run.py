@@ -23,6 +23,8 @@ SWITCHES = {
     "TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL": "1",
     "TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES": "1",
     "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
+    # At ten minutes a second, candles must not wait half a second to be written.
+    "TRADE_CANVAS_BINANCE_WS_FLUSH_S": "0.05",
     "REDIS_URL": "",
 }
 
