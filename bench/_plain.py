@@ -109,7 +109,7 @@ def _run(sql: str) -> None:
         cursor.execute(sql)
 
 
-def _read(table: str, names: Sequence[str], where: str = "", *params: object) -> Rows:
+def _read(table: str, names: Sequence[str], where: str = "", *params: int) -> Rows:
     with connection.cursor() as cursor:
         columns = [c.name for c in connection.introspection.get_table_description(cursor, table)]
         columns.remove("id")

@@ -405,6 +405,17 @@ def test_writer_may_announce_from_any_thread() -> None:
     play(scenario)
 
 
+def test_nobody_hears_of_a_series_without_subscribers() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            assert not groups.is_heard(SERIES)
+            await socket.subscribe(since=minute(0))
+            assert groups.is_heard(SERIES)
+            assert not groups.is_heard(OTHER)
+
+    play(scenario)
+
+
 def test_writer_without_any_subscriber_or_loop_is_not_disturbed() -> None:
     announce([hint(1)])
     announce([])
