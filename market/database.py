@@ -19,6 +19,12 @@ WRITE_WAIT = 10.0
 RETRY_PAUSES = (0.05, 0.1, 0.2)
 GIVEN_UP = frozenset({"40P01", "40001"})  # deadlock, serialization failure
 LOST = ("08", "57P")  # connection failure, shutdown
+# Writers find every row by an index: the plan that PostgreSQL would make for a table whose size it
+# does not know yet may read the whole of it, and the longer the more there is.
+WRITING = """
+SELECT set_config('lock_timeout', %s, true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
 NUMBERS = frozenset({"bigint", "integer", "float8"})
 T = TypeVar("T")
 _writers = threading.RLock()
@@ -66,7 +72,7 @@ def writing(wait: float = WRITE_WAIT, *, pipelined: bool = False) -> Iterator[No
     """
     if connections[WRITER].vendor != "sqlite":
         with transaction.atomic(using=WRITER), pipeline() if pipelined else nullcontext():
-            execute(f"SET LOCAL lock_timeout = {max(1, int(wait * 1000))}", [])
+            execute(WRITING, [str(max(1, int(wait * 1000)))])
             yield
         return
     began = time.monotonic()
