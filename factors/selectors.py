@@ -1,47 +1,42 @@
 """Read events, checkpoints and states of a series at any closed candle."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from factors.engine.runner import Checkpoint
 from factors.engine.types import StoredEvent
-from market import database, selectors
-from market.candles import Candles
+from market import database
 
 LAST = 2**63 - 1
+CHECKPOINTS = """
+SELECT wanted.column1, factor_name, state, state_version, digest, ordinal, candle_time
+FROM (VALUES {}) AS wanted
+JOIN factor_head_snapshots s ON s.series_id = wanted.column1 AND s.candle_time = (
+    SELECT max(candle_time) FROM factor_head_snapshots
+    WHERE series_id = wanted.column1 AND candle_time <= wanted.column2)
+"""
 FOUND_TABLES = ("factor_events", "factor_head_snapshots")
 
 
-def checkpoint_before(series_id: str, at_time: int) -> Checkpoint | None:
-    """Return the newest checkpoint at or before a time; its heads are left empty."""
-    rows = database.rows(
-        "SELECT factor_name, state, state_version, digest, ordinal, candle_time "
-        "FROM factor_head_snapshots WHERE series_id = %s AND candle_time = ("
-        "SELECT max(candle_time) FROM factor_head_snapshots "
-        "WHERE series_id = %s AND candle_time <= %s)",
-        [series_id, series_id, at_time],
-    )
-    if not rows:
-        return None
+def checkpoints_before(times: Mapping[str, int]) -> dict[str, Checkpoint]:
+    """Return of each series the newest checkpoint at or before its time, where there is one."""
+    if not times:
+        return {}
+    sql = CHECKPOINTS.format(", ".join(["(%s, %s)"] * len(times)))
+    rows = database.rows(sql, [value for pair in times.items() for value in pair])
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for series_id, *row in rows:
+        found.setdefault(series_id, []).append(tuple(row))
+    return {series_id: _checkpoint(parts) for series_id, parts in found.items()}
+
+
+def _checkpoint(rows: Sequence[tuple[Any, ...]]) -> Checkpoint:
+    """Return the checkpoint of these rows, one a factor."""
     states = {name: bytes(state) for name, state, *_ in rows}
     versions = {name: version for name, _, version, *_ in rows}
     *_, digest, ordinal, candle_time = rows[0]
     return Checkpoint(ordinal, candle_time, states, versions, {}, bytes(digest))
-
-
-def stored_candles(
-    series_id: str, after: int | None, lookback: int, to_time: int, count: int
-) -> Candles:
-    """Return the stored candles in (after, to_time] with `lookback` candles before them.
-
-    `count` is the ordinal of the first candle after `after`.
-    """
-    if after is None or not lookback:
-        start = 0 if after is None else after + 1
-        return selectors.candles_between(series_id, start, to_time).at_ordinal(count)
-    found = selectors.candles_around(series_id, after, lookback, to_time)
-    old = int(found.time.searchsorted(after, side="right"))
-    return found.at_ordinal(count - old)
 
 
 def events_between(series_id: str, start: int, end: int) -> dict[str, list[StoredEvent]]:

@@ -2,19 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
 from django.conf import settings
 
+from factors import resuming
 from factors.engine import kernel, runner
 from factors.engine.rules import Rules, by_factor, make_rules
-from factors.engine.runner import Advance, Checkpoint, Standing
+from factors.engine.runner import Advance, Checkpoint
 from factors.engine.study import ONE_CANDLE, WORTH_WARMING
 from factors.engine.types import Number
-from factors.selectors import checkpoint_before, stored_candles
+from factors.resuming import Reach, Resumed
 from market import database
 from market.series import SeriesId
 
@@ -65,6 +66,27 @@ class Found:
     def resumed_time(self) -> int:
         """The time up to which what was found before stays; negative: nothing does."""
         return self.resumed.candle_time if self.resumed else BEFORE_ALL
+
+    @property
+    def leaves_head(self) -> bool:
+        """Whether the checkpoint that it went on from was kept only as that of the head."""
+        is_kept = not self.resumed or not self.resumed.ordinal % runner.CHECKPOINT_EVERY
+        return bool(self.advance.checkpoints) and not is_kept
+
+    @property
+    def moves_head(self) -> bool:
+        """Whether the rows of the former head's checkpoint can become those of the new one's.
+
+        That writes half as many pages as rows that go and rows that come. The factors may be others
+        only where a change of the rules was allowed not to rebuild.
+        """
+        names = self.resumed.states.keys() if self.resumed else ()
+        return self.leaves_head and set(names) == set(self.rules.names)
+
+    def kept(self) -> list[Checkpoint]:
+        """Return the checkpoints to store: every 512th, and the last."""
+        every = self.advance.checkpoints
+        return [c for c in every[:-1] if c.ordinal % runner.CHECKPOINT_EVERY == 0] + every[-1:]
 
 
 def current_rules() -> Rules:
@@ -120,46 +142,37 @@ def engine_warm_for(candles: int) -> None:
         engine_warm()
 
 
+def runs_resume(reaches: Mapping[str, Reach]) -> dict[str, Resumed | Exception]:
+    """Return how the run of each series goes on by `current_rules`; few queries for all."""
+    return resuming.runs_resume(current_rules(), reaches) if reaches else {}
+
+
 def series_compute(
     *,
     series: SeriesId,
-    factor_head: int | None,
-    candle_head: int,
-    restart: int | None,
+    reach: Reach,
+    replaces: bool,
     progress: Callable[[int], None] | None = None,
+    resumed: Resumed | Exception | None = None,
 ) -> Found:
-    """Run the factors up to `candle_head`; write nothing. `progress` hears of every stretch.
+    """Run the factors as far as `reach` says; write nothing. `progress` hears of every stretch.
 
-    The run goes on from the newest checkpoint at or before `factor_head` and before `restart`.
+    `resumed` is what `runs_resume` said of the series, where it was asked for several at once.
     """
-    rules = current_rules()
-    series_id = str(series)
-    reach = factor_head if restart is None else restart - 1
-    resumed = None if reach is None else checkpoint_before(series_id, reach)
-    standing = runner.resume(rules, resumed) if resumed else runner.start(rules, series_id)
-    after = resumed.candle_time if resumed else None
-    advance = step_to(rules, standing, series, after=after, to_time=candle_head, progress=progress)
-    return Found(series_id, rules, resumed, restart is not None, advance)
-
-
-def step_to(  # noqa: PLR0913 (where a run stands, and how far it goes)
-    rules: Rules,
-    standing: Standing,
-    series: SeriesId,
-    *,
-    after: int | None,
-    to_time: int,
-    progress: Callable[[int], None] | None = None,
-) -> Advance:
-    """Take the stored candles later than `after` (None: all) up to `to_time` into `standing`."""
-    lookback = standing.count - runner.reads_from(rules, standing)
-    candles = stored_candles(str(series), after, lookback, to_time, standing.count)
-    return runner.advance(rules, standing, candles, series.seconds, progress)
+    rules, series_id = current_rules(), str(series)
+    if resumed is None:
+        resumed = runs_resume({series_id: reach})[series_id]
+    if isinstance(resumed, Exception):
+        raise resumed
+    advance = runner.advance(rules, resumed.standing, resumed.candles, series.seconds, progress)
+    resuming.remember(rules, resumed.standing, resumed.candles)
+    return Found(series_id, rules, resumed.checkpoint, replaces, advance)
 
 
 def found_write(runs: Sequence[Found]) -> None:
     """Write events and checkpoints of several series, in the caller's transaction."""
-    _forget(runs)
+    for found in runs:
+        _forget(found)
     now = time.time_ns() // 1_000_000
     database.insert(
         "factor_events",
@@ -167,35 +180,43 @@ def found_write(runs: Sequence[Found]) -> None:
         (row for found in runs for row in event_rows(found, now)),
         "ON CONFLICT (series_id, factor_name, event_key) DO NOTHING",
     )
+    database.update(
+        "factor_head_snapshots",
+        SNAPSHOT_COLUMNS,
+        {"series_id": "text", "factor_name": "text", "candle_time": "bigint"},
+        (row for found in runs if found.moves_head for row in _moved_rows(found, now)),
+    )
     database.insert(
         "factor_head_snapshots",
         SNAPSHOT_COLUMNS,
-        (row for found in runs for row in snapshot_rows(found, now)),
+        (row for found in runs for row in _new_snapshot_rows(found, now)),
     )
 
 
-def _forget(runs: Sequence[Found]) -> None:
-    """Delete what the runs replace, and the checkpoints of the former heads."""
-    for found in runs:
-        if found.replaces:
-            for table in ("factor_events", "factor_head_snapshots"):
-                sql = f"DELETE FROM {table} WHERE series_id = %s AND candle_time > %s"  # noqa: S608
-                database.execute(sql, [found.series_id, found.resumed_time])
-    former = (
-        (found.series_id, found.resumed.candle_time)
-        for found in runs
-        if found.resumed
-        and found.advance.checkpoints
-        and found.resumed.ordinal % runner.CHECKPOINT_EVERY
-    )
-    database.delete_pairs("factor_head_snapshots", ("series_id", "candle_time"), former)
+def _forget(found: Found) -> None:
+    """Delete what a run replaces, and the checkpoint of the former head that cannot be moved."""
+    if found.replaces:
+        for table in ("factor_events", "factor_head_snapshots"):
+            sql = f"DELETE FROM {table} WHERE series_id = %s AND candle_time > %s"  # noqa: S608
+            database.execute(sql, [found.series_id, found.resumed_time])
+    if found.leaves_head and not found.moves_head:
+        database.execute(
+            "DELETE FROM factor_head_snapshots WHERE series_id = %s AND candle_time = %s",
+            [found.series_id, found.resumed_time],
+        )
 
 
-def _kept(found: Found) -> Iterable[Checkpoint]:
-    """Return the checkpoints to store: every 512th, and the last."""
-    last = found.advance.checkpoints[-1:]
-    yield from (c for c in found.advance.checkpoints if c.ordinal % runner.CHECKPOINT_EVERY == 0)
-    yield from (c for c in last if c.ordinal % runner.CHECKPOINT_EVERY)
+def _moved_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of the new head, each with the key of that of the former head."""
+    for row in checkpoint_rows(found, found.advance.checkpoints[-1], now):
+        yield (*row, *row[:2], found.resumed_time)
+
+
+def _new_snapshot_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of the checkpoints to store; that of the head is there if it was moved."""
+    kept = found.kept()
+    for checkpoint in kept[:-1] if found.moves_head else kept:
+        yield from checkpoint_rows(found, checkpoint, now)
 
 
 def event_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
@@ -216,17 +237,22 @@ def event_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
 
 def snapshot_rows(found: Found, now: int) -> Iterator[tuple[object, ...]]:
     """Yield the checkpoints of a run that are stored, one row a factor, in `SNAPSHOT_COLUMNS`."""
-    for checkpoint in _kept(found):
-        for factor in found.rules.factors:
-            yield (
-                found.series_id,
-                factor.name,
-                checkpoint.candle_time,
-                0,
-                checkpoint.ordinal,
-                orjson.dumps(checkpoint.heads[factor.name]).decode(),
-                checkpoint.states[factor.name],
-                factor.state_version,
-                checkpoint.digest,
-                now,
-            )
+    for checkpoint in found.kept():
+        yield from checkpoint_rows(found, checkpoint, now)
+
+
+def checkpoint_rows(found: Found, checkpoint: Checkpoint, now: int) -> Iterator[tuple[object, ...]]:
+    """Yield one row a factor, in `SNAPSHOT_COLUMNS`."""
+    for factor in found.rules.factors:
+        yield (
+            found.series_id,
+            factor.name,
+            checkpoint.candle_time,
+            0,
+            checkpoint.ordinal,
+            orjson.dumps(checkpoint.heads[factor.name]).decode(),
+            checkpoint.states[factor.name],
+            factor.state_version,
+            checkpoint.digest,
+            now,
+        )

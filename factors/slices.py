@@ -7,8 +7,9 @@ from factors.engine import runner
 from factors.engine.rules import Rules
 from factors.engine.runner import Standing
 from factors.engine.types import Json, StoredEvent, View
-from factors.selectors import checkpoint_before, events_between, first_event_time
-from factors.services import current_rules, step_to
+from factors.resuming import Reach, runs_resume
+from factors.selectors import events_between, first_event_time
+from factors.services import current_rules
 from market.series import SeriesId
 
 
@@ -67,12 +68,13 @@ def knowledge_at(series: SeriesId, aligned: int, window_candles: int) -> Knowled
 
 def standing_at(rules: Rules, series: SeriesId, aligned: int) -> Standing:
     """Return the exact states after a stored candle, from the nearest checkpoint."""
-    checkpoint = checkpoint_before(str(series), aligned)
-    if checkpoint is None:
+    found = runs_resume(rules, {str(series): Reach(aligned, aligned)})[str(series)]
+    if isinstance(found, Exception):
+        raise found
+    if found.checkpoint is None:
         raise MissingCheckpointError(f"{series}: no checkpoint at or before {aligned}")
-    standing = runner.resume(rules, checkpoint)
-    step_to(rules, standing, series, after=checkpoint.candle_time, to_time=aligned)
-    return standing
+    runner.advance(rules, found.standing, found.candles, series.seconds)
+    return found.standing
 
 
 def slices_answer(knowledge: Knowledge, window_candles: int) -> Json:

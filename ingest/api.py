@@ -1,6 +1,6 @@
 """Routes that take closed candles in, and one that shows what the feeds do."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.conf import settings
 from pydantic import Field
@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from ingest.debug import ingest_state
 from ingest.feed_state import feed_state
 from ingest.taking import candles_take
-from market.access import DebugGate, MayWrite
+from market.access import DebugGate, MayWrite, plain_write
 from market.candles import Candles
 from market.groups import announce_forming
 from market.http import CandleBody, Input, NotFoundError, SeriesText, read_body, read_query
@@ -34,11 +34,9 @@ class CandlesClosedBatch(Input):
     publish_ws: bool = False
 
 
-@api_view(["POST"])
-@permission_classes([MayWrite])
-def candle_closed(request: Request) -> Response:
+@plain_write(CandleClosed)
+def candle_closed(body: CandleClosed) -> dict[str, Any]:
     """Take one closed candle; after the answer every read sees it (`protocol.md` 3.2)."""
-    body = read_body(CandleClosed, request)
     series = SeriesId.parse(body.series_id)
     candle = body.candle.candle()
     candles_take(
@@ -48,9 +46,7 @@ def candle_closed(request: Request) -> Response:
         Candles.from_rows([candle]),
         candle_time=candle.candle_time,
     )
-    return Response(
-        {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
-    )
+    return {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
 
 
 @api_view(["POST"])

@@ -44,4 +44,6 @@ def jobs_heard(feeds: Iterable[SeriesFeed], now: float, tick: float) -> None:
         gaps = [{"start": h.start, "end": h.end, "state": h.state} for h in feed.holes]
         rows.append((heard, feed.head, orjson.dumps(gaps).decode(), str(feed.series)))
     with database.writing():
-        database.update("ingest_jobs", HEARD, "series_id", sorted(rows, key=itemgetter(-1)))
+        database.update(
+            "ingest_jobs", HEARD, {"series_id": "text"}, sorted(rows, key=itemgetter(-1))
+        )

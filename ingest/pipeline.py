@@ -11,6 +11,7 @@ later value, and nothing is made again before a base candle of its bucket is new
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -76,7 +77,7 @@ def run_each(
         SeriesId.parse(series_id)
     for part in _transactions(batches):
         try:
-            works = database.retrying(partial(_take, part, fence))
+            works = advance.written(partial(_take, part, fence))
         except DatabaseError as error:
             logger.exception("pipeline.transaction_failed %s series from %s", len(part), min(part))
             errors |= {name: IngestPipelineError(CANDLE_STEP, name, error) for name in part}
@@ -103,15 +104,17 @@ def derive_sync(
     A rule that fails is found in the head row. `OperationalError` is raised if no turn to write
     comes within `wait` seconds.
     """
-    works = database.retrying(partial(_derive, base, times, among, wait))
+    works = advance.written(partial(_derive, base, times, among, wait))
     advance.works_announce(works)
 
 
-def _derive(base: str, times: Times, among: Collection[str], wait: float) -> list[Work]:
+def _derive(
+    base: str, times: Times, among: Collection[str], wait: float, at_once: bool
+) -> list[Work]:
     """Store what these derived series lack and advance their ledgers in one transaction."""
     names = {base, *among}
     advance.heads_make(names)
-    with database.writing(wait):
+    with database.writing(wait, pipelined=at_once):
         works = {head.series_id: Work(head, base) for head in advance.heads_lock(names)}
         newest = works.pop(base).head.candle_head
         opens = {} if newest is None else derived.touched_by(base, times, newest)
@@ -120,10 +123,11 @@ def _derive(base: str, times: Times, among: Collection[str], wait: float) -> lis
             for name, work in works.items()
             if name in opens
         }
-        made = derived.made_from(base, lacking)
-        _store([(works[name], candles) for name, candles in made.items()])
-        done = [work for work in works.values() if work.stored is not None]
-        advance.works_advance(done)
+        with advance.refusing() if at_once else nullcontext():
+            made = derived.made_from(base, lacking)
+            _store([(works[name], candles) for name, candles in made.items()])
+            done = [work for work in works.values() if work.stored is not None]
+            advance.works_advance(done, at_once=at_once)
     return done
 
 
@@ -174,7 +178,7 @@ def normalised(candles: Candles) -> Candles:
     return candles.take(order[last_of_time])
 
 
-def _take(part: Mapping[str, Candles], fence: Fence | None = None) -> list[Work]:
+def _take(part: Mapping[str, Candles], fence: Fence | None, at_once: bool) -> list[Work]:
     """Store the candles of these series and advance their ledgers in one transaction.
 
     Which derived series can change is only known for sure under the lock. If it is one more than
@@ -185,7 +189,7 @@ def _take(part: Mapping[str, Candles], fence: Fence | None = None) -> list[Work]
         names |= derived.closed_by(series_id, candles.time)
     while True:
         advance.heads_make(names)
-        with database.writing():
+        with database.writing(pipelined=at_once):
             heads = advance.heads_lock(names)
             if fence is not None:
                 fence()
@@ -194,11 +198,22 @@ def _take(part: Mapping[str, Candles], fence: Fence | None = None) -> list[Work]
             }
             more = _changeable(works, part) - names
             if not more:
-                _store_all(works, part)
-                done = [work for work in works.values() if work.stored is not None or work.error]
-                advance.works_advance(done)
-                return done
+                with advance.refusing() if at_once else nullcontext():
+                    return _taken(works, part, at_once=at_once)
         names |= more
+
+
+def _taken(works: Mapping[str, Work], part: Mapping[str, Candles], *, at_once: bool) -> list[Work]:
+    """Store the candles of locked series and advance their ledgers; return those that had some."""
+    families = advance.families(works.values())
+    if at_once:
+        _store_families(families, part)
+    else:
+        for family in families:
+            _store_alone(family, part)
+    done = [work for work in works.values() if work.stored is not None or work.error]
+    advance.works_advance(done, at_once=at_once)
+    return done
 
 
 def _changeable(works: Mapping[str, Work], part: Mapping[str, Candles]) -> set[str]:
@@ -214,19 +229,8 @@ def _changeable(works: Mapping[str, Work], part: Mapping[str, Candles]) -> set[s
     return names
 
 
-def _store_all(works: Mapping[str, Work], part: Mapping[str, Candles]) -> None:
-    """Store what is new in one savepoint; if the database refuses, family by family."""
-    families = advance.families(works.values())
-    try:
-        with transaction.atomic():
-            _store_families(families, part)
-    except DatabaseError:
-        for family in families:
-            _store_alone(family, part)
-
-
 def _store_alone(family: Sequence[Work], part: Mapping[str, Candles]) -> None:
-    _forget(family)
+    """Store the candles of a family in a savepoint; keep the error if they are refused."""
     try:
         with transaction.atomic():
             _store_families([family], part)

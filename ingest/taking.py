@@ -35,7 +35,7 @@ def candles_take(
         emit(f"{event}_error", "write", series_id, "error", data=_failed(error) | about)
         raise
     metrics.count(counter, result="ok")
-    last = int(candles.time.max())
+    last = max(candles.time.tolist())
     metrics.gauge("market_ingest_last_candle_time", last, series_id=series_id)
     if wanted():
         duration = (time.perf_counter() - began) * 1000

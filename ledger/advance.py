@@ -8,8 +8,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import orjson
 from django.conf import settings
@@ -17,6 +19,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from factors import services
+from factors.resuming import Reach, Resumed
 from factors.selectors import events_after
 from factors.services import Found
 from ledger.head_rows import head_rows_lock, head_rows_save
@@ -27,7 +30,7 @@ from ledger.selectors import announced_head, instructions_checksum
 from market import database
 from market.candles import Candles
 from market.debug_events import emit, wanted
-from market.groups import MOST_CANDLES, Hint, announce
+from market.groups import MOST_CANDLES, Hint, announce, is_heard
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,14 @@ INSTRUCTION_COLUMNS = {
     "def_json": "text",
     "created_at_ms": "bigint",
 }
+
+
+_made: set[str] = set()
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """The database refused what a transaction wrote of all its series at once."""
 
 
 class IngestPipelineError(Exception):
@@ -128,14 +139,18 @@ class Work:
 def heads_make(series_ids: Iterable[str]) -> None:
     """Make the missing head rows in a commit of their own, before a run locks any.
 
-    On PostgreSQL two runs that insert rows while they hold locks could wait for each other.
+    On PostgreSQL two runs that insert rows while they hold locks could wait for each other. Rows
+    stay, so a process looks for each once.
     """
     if connection.vendor != "postgresql":
         return
-    names = sorted(set(series_ids))
+    names = sorted(set(series_ids) - _made)
+    if not names:
+        return
     known = set(LedgerHead.objects.filter(series_id__in=names).values_list("series_id", flat=True))
     rows = [LedgerHead(series_id=name) for name in names if name not in known]
     LedgerHead.objects.bulk_create(rows, ignore_conflicts=True)
+    _made.update(names)
 
 
 def heads_lock(series_ids: Iterable[str]) -> list[LedgerHead]:
@@ -153,12 +168,45 @@ def heads_lock(series_ids: Iterable[str]) -> list[LedgerHead]:
     return heads
 
 
-def works_advance(works: Sequence[Work]) -> None:
-    """Bring the ledgers of locked series up to their newest candle; errors stay in the works."""
+def written(attempt: Callable[[bool], T]) -> T:
+    """Return what a transaction gives that first writes all of its series `at_once`.
+
+    It takes no savepoints then, and does not wait for each statement. If the database refuses one,
+    nothing is kept, and the transaction runs again, not at once: each family in a savepoint, so
+    that what is refused stops none but its own. A connection that broke is not tried again.
+    """
+    try:
+        return database.retrying(partial(attempt, True))
+    except RefusedError as refused:
+        logger.warning("ledger.bulk_write_refused %s", refused)
+    return database.retrying(partial(attempt, False))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Let what the block writes be sent without waiting; raise `RefusedError` if it is refused."""
+    try:
+        with database.pipeline():
+            yield
+    except DatabaseError as error:
+        if database.is_given_up(error) or database.is_lost(error):
+            raise
+        raise RefusedError(str(error)) from error
+
+
+def works_advance(works: Sequence[Work], *, at_once: bool = False) -> None:
+    """Bring the ledgers of locked series up to their newest candle; errors stay in the works.
+
+    What is written `at_once` and refused raises `DatabaseError`: `written` knows what follows.
+    """
     began = time.perf_counter()
-    for work in works:
-        _compute(work)
-    _write_all(works)
+    _compute(works, at_once=at_once)
+    ready = [work for work in works if work.found and not work.error]
+    if at_once:
+        _write(ready)
+    else:
+        for family in families(ready):
+            _write_alone(family)
     changed = [work.head for work in works if work.changed]
     for head in changed:
         head.last_duration_ms = (time.perf_counter() - began) * 1000
@@ -199,18 +247,38 @@ def _tell_advanced(work: Work) -> None:
         )
 
 
-def _compute(work: Work) -> None:
-    """Compute events and drawings of a series in memory, as far as the steps are switched on."""
+def _compute(works: Sequence[Work], *, at_once: bool) -> None:
+    """Compute events and drawings in memory, as far as the steps are switched on."""
+    due = [(work, run) for work in works if (run := _due(work))]
+    resumed: Mapping[str, Resumed | Exception] = {}
+    if at_once:
+        resumed = services.runs_resume({work.series_id: run.reach for work, run in due})
+    for work, run in due:
+        work.attempt(FACTOR_STEP, partial(_find, work, run, resumed.get(work.series_id)))
+        if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
+            work.attempt(OVERLAY_STEP, partial(_draw, work))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that a ledger needs, and whether it takes the place of what was found before."""
+
+    reach: Reach
+    replaces: bool
+
+
+def _due(work: Work) -> _Run | None:
+    """Return the run that brings a ledger up to its newest candle; None if it is there."""
     head = work.head
     if head.candle_head is None or not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
-        return
+        return None
     restart = 0 if work.from_first else _restart(head)
-    factor_behind = restart is not None or head.factor_head != head.candle_head
     overlay_on = settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST
-    if factor_behind or (overlay_on and head.overlay_head != head.candle_head):
-        work.attempt(FACTOR_STEP, lambda: _find(work, restart))
-        if overlay_on:
-            work.attempt(OVERLAY_STEP, lambda: _draw(work))
+    is_there = head.factor_head == head.candle_head and restart is None
+    if is_there and (not overlay_on or head.overlay_head == head.candle_head):
+        return None
+    known = head.factor_head if restart is None else restart - 1
+    return _Run(Reach(known, head.candle_head), restart is not None)
 
 
 def _restart(head: LedgerHead) -> int | None:
@@ -222,14 +290,13 @@ def _restart(head: LedgerHead) -> int | None:
     return 0
 
 
-def _find(work: Work, restart: int | None) -> None:
-    head = work.head
+def _find(work: Work, run: _Run, resumed: Resumed | Exception | None) -> None:
     work.found = services.series_compute(
-        series=SeriesId.parse(head.series_id),
-        factor_head=head.factor_head,
-        candle_head=head.candle_head or 0,
-        restart=restart,
+        series=SeriesId.parse(work.series_id),
+        reach=run.reach,
+        replaces=run.replaces,
         progress=work.progress,
+        resumed=resumed,
     )
 
 
@@ -257,34 +324,29 @@ def families(works: Iterable[Work]) -> list[list[Work]]:
     return list(found.values())
 
 
-def _write_all(works: Sequence[Work]) -> None:
-    """Write what was computed in one savepoint; if the database refuses, family by family."""
-    ready = [work for work in works if work.found and not work.error]
-    if not ready:
-        return
-    try:
-        _write(ready)
-    except DatabaseError as error:
-        logger.warning("ledger.bulk_write_refused %s series: %s", len(ready), error)
-        for family in families(ready):
-            _write_alone(family)
-
-
 def _write_alone(family: Sequence[Work]) -> None:
+    """Write a family in a savepoint; it may be refused when that is released, too."""
     try:
-        _write(family)
+        with transaction.atomic():
+            _write_rows(family)
     except DatabaseError as error:
         for work in family:
             work.fail(FACTOR_STEP, error)
+    else:
+        for work in family:
+            _move_heads(work)
 
 
 def _write(works: Sequence[Work]) -> None:
-    """Write rows in a savepoint; the heads move when it is released, which may be refused too."""
-    with transaction.atomic():
-        services.found_write([work.found for work in works if work.found])
-        _drawn_write(works)
+    """Write what was computed, and let the heads say so."""
+    _write_rows(works)
     for work in works:
         _move_heads(work)
+
+
+def _write_rows(works: Sequence[Work]) -> None:
+    services.found_write([work.found for work in works if work.found])
+    _drawn_write(works)
 
 
 def _drawn_write(works: Sequence[Work]) -> None:
@@ -357,18 +419,19 @@ def refresh_series_sync(
     names = sorted(name for name, up_to in up_to_times.items() if up_to > 0)
     for start in range(0, len(names), SERIES_PER_TRANSACTION):
         part = names[start : start + SERIES_PER_TRANSACTION]
-        done = database.retrying(partial(_refresh, part, wait))
+        done = written(partial(_refresh, part, wait))
         works_announce(done)
         works += done
     raise_first([work.error for work in works if work.error])
     return [step for work in works for step in work.steps]
 
 
-def _refresh(part: Sequence[str], wait: float) -> list[Work]:
+def _refresh(part: Sequence[str], wait: float, at_once: bool) -> list[Work]:
     """Advance the ledgers of series that have candles, in one transaction."""
-    with database.writing(wait):
+    with database.writing(wait, pipelined=at_once):
         works = [Work(head) for head in head_rows_lock(part) if head.candle_head is not None]
-        works_advance(works)
+        with refusing() if at_once else nullcontext():
+            works_advance(works, at_once=at_once)
     for work in works:
         _note_idle(work)
     return works
@@ -422,15 +485,20 @@ def _redraw(series_id: str, wait: float) -> tuple[Work, bool]:
 
 def works_announce(works: Sequence[Work]) -> None:
     """Tell the subscribers of each series that moved; call it after the commit."""
-    hints = []
-    for work in works:
-        announced = announced_head(work.head)
-        if work.error is None and work.changed and announced is not None:
-            few = work.stored is not None and len(work.stored) <= MOST_CANDLES
-            candles = tuple(work.stored.rows()) if work.stored is not None and few else ()
-            hints.append(Hint(work.series_id, work.head.generation, announced, candles))
-    if hints:
-        announce(hints)
+    moved = [work for work in works if work.changed and work.error is None]
+    hints = [_hint(work) for work in moved if is_heard(work.series_id)]
+    if told := [hint for hint in hints if hint is not None]:
+        announce(told)
+
+
+def _hint(work: Work) -> Hint | None:
+    """Return the news of a series, None while nothing of it is announced."""
+    announced = announced_head(work.head)
+    if announced is None:
+        return None
+    few = work.stored is not None and len(work.stored) <= MOST_CANDLES
+    candles = tuple(work.stored.rows()) if work.stored is not None and few else ()
+    return Hint(work.series_id, work.head.generation, announced, candles)
 
 
 def raise_first(errors: Sequence[IngestPipelineError]) -> None:

@@ -50,7 +50,7 @@ def head_rows_save(heads: Sequence[LedgerHead]) -> None:
     for head in heads:
         head.updated_at = now
     rows = [(*(_stored(getattr(head, name)) for name in KINDS), head.series_id) for head in heads]
-    database.update("ledger_heads", KINDS, "series_id", rows)
+    database.update("ledger_heads", KINDS, {"series_id": "text"}, rows)
 
 
 def _head(row: Sequence[Any]) -> LedgerHead:

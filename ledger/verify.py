@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from factors import services
+from factors.resuming import Reach
 from factors.services import EVENT_COLUMNS, SNAPSHOT_COLUMNS, Found
 from ledger.advance import INSTRUCTION_COLUMNS, instruction_rows
 from ledger.invariants import is_later
@@ -195,9 +196,8 @@ def _refused(head: LedgerHead) -> str:
 def _compute(head: LedgerHead, progress: Callable[[int], None]) -> Found:
     return services.series_compute(
         series=SeriesId.parse(head.series_id),
-        factor_head=None,
-        candle_head=-1 if head.factor_head is None else head.factor_head,
-        restart=None,
+        reach=Reach(None, -1 if head.factor_head is None else head.factor_head),
+        replaces=False,
         progress=progress,
     )
 

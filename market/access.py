@@ -5,10 +5,11 @@ a page elsewhere cannot write to a server on this machine.
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib import import_module
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -16,17 +17,19 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http.request import HttpHeaders, HttpRequest, split_domain_port
 from django.http.response import HttpResponse
-from django.utils.http import parse_header_parameters
+from pydantic import BaseModel
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from market.http import NotFoundError
+from market.http import NotFoundError, PlainView, json_answer, plain, read_plain_body
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 FORWARDING_HEADERS = frozenset(
     {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class NotAuthenticatedError(Exception):
@@ -68,15 +71,37 @@ class MayWrite(BasePermission):
     """Lets a write pass, or raises what is missing. Debug routes use it too."""
 
     def has_permission(self, request: Request, view: object) -> bool:
-        """Check origin, media type and right, in this order."""
-        origin, host = request.headers.get("Origin"), request.get_host()
-        if not origin_allowed(origin, host, settings.TRADE_CANVAS_CORS_ORIGINS):
-            raise ForbiddenError
-        if request.method == "POST" and not _is_json(request):
-            raise NotJSONError
-        if not from_this_machine(request):
-            _check_sender(request)
+        """Say so, or raise."""
+        require_write(request._request)
         return True
+
+
+def require_write(request: HttpRequest) -> None:
+    """Raise unless the sender may write: checks origin, media type and right, in this order."""
+    origin, host = request.headers.get("Origin"), request.get_host()
+    if not origin_allowed(origin, host, settings.TRADE_CANVAS_CORS_ORIGINS):
+        raise ForbiddenError
+    if request.method == "POST" and request.content_type != "application/json":
+        raise NotJSONError
+    if not from_this_machine(request):
+        _check_sender(request)
+
+
+def plain_write(
+    model: type[M],
+) -> Callable[[Callable[[M], Mapping[str, Any]]], PlainView]:
+    """Make a plain POST route of a function that takes a body, for those who may write."""
+
+    def route(view: Callable[[M], Mapping[str, Any]]) -> PlainView:
+        @plain("POST")
+        @wraps(view)
+        def write(request: HttpRequest) -> HttpResponse:
+            require_write(request)
+            return json_answer(view(read_plain_body(model, request)))
+
+        return write
+
+    return route
 
 
 def origin_allowed(origin: str | None, host: str, others: Sequence[str]) -> bool:
@@ -107,7 +132,7 @@ def socket_may_write(scope: dict[str, Any]) -> bool:
     return user.is_active and user.is_staff
 
 
-def from_this_machine(request: Request | ASGIRequest) -> bool:
+def from_this_machine(request: HttpRequest) -> bool:
     """Say whether the request comes straight from this machine to a server bound to it alone."""
     if getattr(request, "scope", {}).get("tradecanvas.loopback") is not True:
         return False
@@ -119,29 +144,26 @@ def from_this_machine(request: Request | ASGIRequest) -> bool:
     )
 
 
-def _check_sender(request: Request) -> None:
+def _check_sender(request: HttpRequest) -> None:
     """Raise unless the sender is staff. API tokens will be looked at here, first."""
-    if not (request.user.is_authenticated and request.user.is_active):
+    user = request.user
+    if not (user.is_authenticated and user.is_active):
         raise NotAuthenticatedError
-    if not request.user.is_staff:
+    if not user.is_staff:
         raise ForbiddenError
     if _csrf_fails(request):
         raise CsrfFailedError
 
 
-def _csrf_fails(request: Request) -> bool:
+def _csrf_fails(request: HttpRequest) -> bool:
     check = CSRFCheck(_no_view)
-    check.process_request(request._request)
-    return check.process_view(request._request, _no_view, (), {}) is not None
+    check.process_request(request)
+    return check.process_view(request, _no_view, (), {}) is not None
 
 
 def _no_view(_: HttpRequest) -> HttpResponse:
     """Stand in for the view that the CSRF check wants to wrap."""
     return HttpResponse()
-
-
-def _is_json(request: Request) -> bool:
-    return parse_header_parameters(request.content_type or "")[0] == "application/json"
 
 
 def _is_loopback(address: str) -> bool:

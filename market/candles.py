@@ -1,6 +1,6 @@
 """Closed candles, one by one or as columns. Imports no framework."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -43,11 +43,13 @@ class Candles:
     def from_rows(cls, rows: Iterable[tuple[int, float, float, float, float, float]]) -> Self:
         """Return columns of these rows (time, open, high, low, close, volume), order kept."""
         table = list(rows)
-        columns = list(zip(*table, strict=True)) if table else [()] * 6
-        return cls(
-            np.array(columns[0], dtype=np.int64),
-            *(np.array(column, dtype=np.float64) for column in columns[1:]),
-        )
+        return cls.from_columns(*(zip(*table, strict=True) if table else [()] * 6))
+
+    @classmethod
+    def from_columns(cls, time: Sequence[int], *numbers: Sequence[float]) -> Self:
+        """Return candles of these columns: time, open, high, low, close, volume."""
+        columns = (np.array(column, dtype=np.float64) for column in numbers)
+        return cls(np.array(time, dtype=np.int64), *columns)
 
     def rows(self) -> list[Candle]:
         """Return the candles one by one."""
@@ -81,6 +83,11 @@ class Candles:
         """Return these candles followed by later ones."""
         pairs = zip(self.columns(), later.columns(), strict=True)
         columns = [np.concatenate(pair) for pair in pairs]
+        return type(self)(*columns, first_ordinal=self.first_ordinal)
+
+    def copied(self) -> Self:
+        """Return the same candles in memory of their own, so that they hold on to no others."""
+        columns = (column.copy() for column in self.columns())
         return type(self)(*columns, first_ordinal=self.first_ordinal)
 
     def columns(self) -> tuple[NDArray[Any], ...]:

@@ -11,13 +11,21 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 WRITER, READER = "default", "reader"
 WRITE_WAIT = 10.0
 RETRY_PAUSES = (0.05, 0.1, 0.2)
 GIVEN_UP = frozenset({"40P01", "40001"})  # deadlock, serialization failure
+LOST = ("08", "57P")  # connection failure, shutdown
+# Writers find every row by an index: the plan that PostgreSQL would make for a table whose size it
+# does not know yet may read the whole of it, and the longer the more there is.
+WRITING = """
+SELECT set_config('lock_timeout', %s, true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
+NUMBERS = frozenset({"bigint", "integer", "float8"})
 T = TypeVar("T")
 _writers = threading.RLock()
 _fetching = threading.Lock()
@@ -55,16 +63,16 @@ def reading() -> Iterator[None]:
 
 
 @contextmanager
-def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
+def writing(wait: float = WRITE_WAIT, *, pipelined: bool = False) -> Iterator[None]:
     """Hold one write transaction for the block.
 
     A lock is waited for at most `wait` seconds, then `OperationalError` is raised. SQLite has one
     writer, and those who wait for it poll; so the writers of this process queue here, before they
-    ask the database.
+    ask the database. Where it is `pipelined`, statements are as in `pipeline`.
     """
     if connections[WRITER].vendor != "sqlite":
-        with transaction.atomic(using=WRITER):
-            execute(f"SET LOCAL lock_timeout = {max(1, int(wait * 1000))}", [])
+        with transaction.atomic(using=WRITER), pipeline() if pipelined else nullcontext():
+            execute(WRITING, [str(max(1, int(wait * 1000)))])
             yield
         return
     began = time.monotonic()
@@ -80,6 +88,39 @@ def writing(wait: float = WRITE_WAIT) -> Iterator[None]:
         _writers.release()
 
 
+@contextmanager
+def pipeline() -> Iterator[None]:
+    """Send statements to PostgreSQL without waiting for each; a read waits for all before it.
+
+    So an error may come from a later statement, at the latest from the end of the block, and how
+    many rows one touched is not known. After an error, nothing but a rollback is possible.
+    """
+    connection = connections[WRITER]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def is_given_up(error: DatabaseError) -> bool:
+    """Say whether PostgreSQL gave a transaction up for another one's sake."""
+    return _state(error) in GIVEN_UP
+
+
+def is_lost(error: DatabaseError) -> bool:
+    """Say whether PostgreSQL cannot be reached any more: nothing that it answered names a state."""
+    state = _state(error)
+    return state is None or state.startswith(LOST)
+
+
+def _state(error: DatabaseError) -> str | None:
+    """Return the state that PostgreSQL gave an error, "" for one of SQLite."""
+    state: str | None = getattr(error.__cause__, "sqlstate", "")
+    return state
+
+
 def retrying(action: Callable[[], T]) -> T:
     """Run a whole transaction, again where the database gave it up for another one's sake.
 
@@ -89,7 +130,7 @@ def retrying(action: Callable[[], T]) -> T:
         try:
             return action()
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") not in GIVEN_UP:
+            if not is_given_up(error):
                 raise
             time.sleep(pause)
     return action()
@@ -142,68 +183,73 @@ def insert(
 
     `columns` maps each column to its PostgreSQL type. The caller holds the transaction.
     """
-    table_rows = list(values)
-    if not table_rows:
-        return
-    names = ", ".join(columns)
-    with connections[WRITER].cursor() as target:
-        if connections[WRITER].vendor == "postgresql":
-            arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-            source = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (our types)
-            target.execute(
-                f"INSERT INTO {table} ({names}) {source} {conflict}",
-                [list(column) for column in zip(*table_rows, strict=True)],
-            )
-            return
-        marks = ", ".join(["%s"] * len(columns))
-        sql = f"INSERT INTO {table} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608 (our names)
-        target.executemany(sql, table_rows)
+    names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+    into = f"INSERT INTO {table} ({names})"
+    _write_rows(
+        f"{into} VALUES ({marks}) {conflict}",
+        f"{into} SELECT * FROM {{rows}} {conflict}",  # noqa: S608 (our names)
+        list(columns.values()),
+        list(values),
+    )
 
 
 def update(
-    table: str, columns: Mapping[str, str], key: str, values: Iterable[Sequence[Any]]
+    table: str,
+    columns: Mapping[str, str],
+    keys: Mapping[str, str],
+    values: Iterable[Sequence[Any]],
 ) -> None:
-    """Set these columns of the rows that a text column names, with one statement.
+    """Set these columns of the rows that the keys name, with one statement.
 
-    Each of `values` holds the columns in order and then the key.
+    Each of `values` holds the columns in order and then the keys.
     """
-    table_rows = list(values)
-    if not table_rows:
+    given = ", ".join(f"{name} = %s" for name in columns)
+    named = " AND ".join(f"{name} = %s" for name in keys)
+    taken = ", ".join(f"{name} = new.{name}" for name in columns)
+    matched = " AND ".join(f"{table}.{name} = new.key_{name}" for name in keys)
+    source = f"{{rows}} AS new({', '.join((*columns, *(f'key_{name}' for name in keys)))})"
+    _write_rows(
+        f"UPDATE {table} SET {given} WHERE {named}",  # noqa: S608 (our names)
+        f"UPDATE {table} SET {taken} FROM {source} WHERE {matched}",  # noqa: S608
+        [*columns.values(), *keys.values()],
+        list(values),
+    )
+
+
+def _write_rows(
+    each: str, at_once: str, kinds: Sequence[str], values: Sequence[Sequence[Any]]
+) -> None:
+    """Run a statement for each of these rows on SQLite; on PostgreSQL one for all `{rows}`."""
+    if not values:
         return
-    with connections[WRITER].cursor() as target:
-        if connections[WRITER].vendor == "postgresql":
-            settings = ", ".join(f"{name} = new.{name}" for name in columns)
-            kinds = ", ".join(f"%s::{kind}[]" for kind in (*columns.values(), "text"))
+    writer = connections[WRITER]
+    with writer.cursor() as target:
+        if writer.vendor == "postgresql":
+            arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+            columns = zip(kinds, zip(*values, strict=True), strict=True)
             target.execute(
-                f"UPDATE {table} SET {settings} FROM unnest({kinds})"  # noqa: S608 (our names)
-                f" AS new({', '.join((*columns, key))}) WHERE {table}.{key} = new.{key}",
-                [list(column) for column in zip(*table_rows, strict=True)],
+                at_once.format(rows=f"unnest({arrays})"),
+                [_array(kind, column) for kind, column in columns],
             )
-            return
-        settings = ", ".join(f"{name} = %s" for name in columns)
-        target.executemany(f"UPDATE {table} SET {settings} WHERE {key} = %s", table_rows)  # noqa: S608
+        else:
+            target.executemany(each, values)
 
 
-def delete_pairs(table: str, columns: tuple[str, str], values: Iterable[tuple[str, int]]) -> None:
-    """Delete the rows of these pairs of a text and a number, with one statement."""
-    pairs = list(values)
-    if not pairs:
-        return
-    text, number = columns
-    with connections[WRITER].cursor() as target:
-        if connections[WRITER].vendor == "postgresql":
-            target.execute(
-                f"DELETE FROM {table} WHERE ({text}, {number}) IN"  # noqa: S608 (our names)
-                " (SELECT * FROM unnest(%s::text[], %s::bigint[]))",
-                [list(column) for column in zip(*pairs, strict=True)],
-            )
-            return
-        target.executemany(f"DELETE FROM {table} WHERE {text} = %s AND {number} = %s", pairs)  # noqa: S608
+def _array(kind: str, values: Sequence[Any]) -> str:
+    """Return values as the text of an array of PostgreSQL, which psycopg would take longer over."""
+    if kind in NUMBERS:
+        return f"{{{','.join(map(repr, values)).replace('None', 'NULL')}}}"
+    return f"{{{','.join(map(_element, values))}}}"
 
 
-def execute(sql: str, params: Sequence[Any]) -> int:
-    """Run one writing statement in the caller's transaction; return how many rows it touched."""
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    text = f"\\x{bytes(value).hex()}" if isinstance(value, (bytes, memoryview)) else str(value)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def execute(sql: str, params: Sequence[Any]) -> None:
+    """Run one writing statement in the caller's transaction."""
     with connections[WRITER].cursor() as target:
         target.execute(sql, params)
-        touched: int = target.rowcount
-        return touched

@@ -116,6 +116,12 @@ def announce(hints: Iterable[Hint | Forming]) -> None:
         logger.warning("hints not sent, %s series, %r", len(news), error)
 
 
+def is_heard(series_id: str) -> bool:
+    """Say whether anybody may listen: the layer in memory is of this process alone."""
+    layer = get_channel_layer()
+    return not isinstance(layer, InMemoryChannelLayer) or group_name(series_id) in layer.groups
+
+
 def announce_forming(series_id: str, candle: Candle) -> None:
     """Show subscribers a candle that still forms; it may be lost, and never raises."""
     announce([Forming(series_id, candle)])

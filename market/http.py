@@ -9,7 +9,7 @@ from functools import wraps
 from typing import IO, Annotated, Any, TypeVar, cast
 
 import orjson
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
@@ -50,6 +50,14 @@ class NotFoundError(Exception):
 
 class BodyTooLargeError(Exception):
     """The body is longer than this route takes."""
+
+
+class OtherMethodError(MethodNotAllowed):
+    """A plain route was asked by another method than its own."""
+
+    def __init__(self, asked: str, own: str) -> None:
+        super().__init__(asked)
+        self.allow = f"{own}, OPTIONS"
 
 
 class InvalidInputError(Exception):
@@ -112,14 +120,7 @@ class BoundedJSONParser(BaseParser):
     ) -> Any:
         """Return the parsed body; NaN and Infinity are no JSON."""
         limit: int = getattr((parser_context or {}).get("view"), "max_body", MAX_BODY)
-        text = stream.read(limit + 1)
-        if len(text) > limit:
-            raise BodyTooLargeError
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            problem = {"type": "json_invalid", "loc": ["body"], "msg": str(error), "input": None}
-            raise InvalidInputError([problem]) from None
+        return _parsed(stream, limit)
 
 
 class AlwaysJSON(DefaultContentNegotiation):
@@ -134,6 +135,7 @@ class AlwaysJSON(DefaultContentNegotiation):
 
 
 M = TypeVar("M", bound=BaseModel)
+PlainView = Callable[[HttpRequest], HttpResponseBase]
 
 
 def read_query(model: type[M], request: HttpRequest | Request) -> M:
@@ -141,28 +143,50 @@ def read_query(model: type[M], request: HttpRequest | Request) -> M:
     return _validated(model, dict(request.GET.items()), "query")
 
 
-def plain_read(
-    model: type[M],
-) -> Callable[[Callable[[HttpRequest, M], HttpResponseBase]], Callable[..., HttpResponseBase]]:
-    """Make a GET route of a function that takes a query and returns bytes that are ready.
+def plain(method: str) -> Callable[[PlainView], PlainView]:
+    """Make a route of a function that takes the request and returns bytes that are ready.
 
-    The framework's dispatch (content negotiation, parsers, renderers) has no part in such an
-    answer and would cost more than finding it. Errors rise; `tradecanvas.errors` answers them.
+    The framework's dispatch (content negotiation, parsers, renderers) has no part in it and would
+    cost more than many an answer. Errors rise; `tradecanvas.errors` answers them.
     """
 
-    def route(
-        view: Callable[[HttpRequest, M], HttpResponseBase],
-    ) -> Callable[..., HttpResponseBase]:
+    def route(view: PlainView) -> PlainView:
         @csrf_exempt
         @wraps(view)
+        def answer(request: HttpRequest) -> HttpResponseBase:
+            if request.method != method:
+                raise OtherMethodError(request.method or "", method)
+            return view(request)
+
+        return answer
+
+    return route
+
+
+def plain_read(
+    model: type[M],
+) -> Callable[[Callable[[HttpRequest, M], HttpResponseBase]], PlainView]:
+    """Make a plain GET route of a function that takes a query."""
+
+    def route(view: Callable[[HttpRequest, M], HttpResponseBase]) -> PlainView:
+        @plain("GET")
+        @wraps(view)
         def read(request: HttpRequest) -> HttpResponseBase:
-            if request.method != "GET":
-                raise MethodNotAllowed(request.method or "")
             return view(request, read_query(model, request))
 
         return read
 
     return route
+
+
+def read_plain_body(model: type[M], request: HttpRequest) -> M:
+    """Return the JSON body of a plain route as a value."""
+    return _validated(model, _parsed(request, MAX_BODY), "body")
+
+
+def json_answer(content: object) -> HttpResponse:
+    """Return what a plain route answers."""
+    return HttpResponse(orjson.dumps(content), content_type="application/json")
 
 
 def read_body(model: type[M], request: Request) -> M:
@@ -176,6 +200,17 @@ def read_body(model: type[M], request: Request) -> M:
     stream = cast("IO[bytes]", request)
     data = parser.parse(stream, request.content_type, request.parser_context)
     return _validated(model, data, "body")
+
+
+def _parsed(stream: IO[Any] | HttpRequest, limit: int) -> Any:
+    text = stream.read(limit + 1)
+    if len(text) > limit:
+        raise BodyTooLargeError
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        problem = {"type": "json_invalid", "loc": ["body"], "msg": str(error), "input": None}
+        raise InvalidInputError([problem]) from None
 
 
 def _validated(model: type[M], data: object, where: str) -> M:

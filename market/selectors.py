@@ -1,6 +1,7 @@
 """Reads of stored candles: one query each, ascending in time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ NEWEST_FIRST = " ORDER BY candle_time DESC LIMIT %s"
 UP_TO = " AND candle_time <= %s"
 BETWEEN = " AND candle_time BETWEEN %s AND %s"
 COUNT = "SELECT count(*) FROM candles WHERE series_id = %s AND candle_time BETWEEN %s AND %s"
+# Of each stretch: its place, series, after and end.
+STRETCHES = """
+SELECT wanted.column1, c.candle_time, c.open, c.high, c.low, c.close, c.volume
+FROM (VALUES {values}) AS wanted JOIN candles c ON c.series_id = wanted.column2
+AND c.candle_time BETWEEN coalesce({first}, 0) AND wanted.column4
+ORDER BY 1, 2
+"""
+LOOKS_BACK = """(
+    SELECT candle_time FROM candles
+    WHERE series_id = wanted.column2 AND candle_time <= wanted.column3
+    ORDER BY candle_time DESC LIMIT 1 OFFSET {skipped}
+)"""
 TIMES = (
     "SELECT candle_time FROM candles WHERE series_id = %s AND candle_time BETWEEN %s AND %s"
     " ORDER BY candle_time"
@@ -58,13 +71,43 @@ def candles_before(series_id: str, time: int, count: int) -> Candles:
     return _reversed(SELECT + " AND candle_time < %s" + NEWEST_FIRST, [series_id, time, count])
 
 
-def candles_around(series_id: str, after: int, lookback: int, to_time: int) -> Candles:
-    """Return the candles in (after, to_time], and the `lookback` newest ones before them."""
-    before = f"{SELECT}{UP_TO}{NEWEST_FIRST}"
-    sql = f"SELECT * FROM ({before}) AS old UNION ALL {SELECT}{BETWEEN} ORDER BY 1"  # noqa: S608
-    return Candles.from_rows(
-        database.rows(sql, [series_id, after, lookback, series_id, after + 1, to_time])
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The candles of a series in (after, to_time], all of them up to there if `after` is None.
+
+    With them go the `lookback` newest ones before.
+    """
+
+    series_id: str
+    after: int | None
+    lookback: int
+    to_time: int
+
+
+def candles_of_each(stretches: Sequence[Stretch]) -> list[Candles]:
+    """Return the candles of each stretch, by one query for all that look back as far."""
+    found: dict[int, Candles] = {}
+    by_lookback: dict[int, list[int]] = {}
+    for place, stretch in enumerate(stretches):
+        by_lookback.setdefault(stretch.lookback, []).append(place)
+    for lookback, places in by_lookback.items():
+        found |= _stretched(lookback, {place: stretches[place] for place in places})
+    return [found[place] for place in range(len(stretches))]
+
+
+def _stretched(lookback: int, stretches: Mapping[int, Stretch]) -> dict[int, Candles]:
+    """Return the candles of stretches that look back equally far, by their place."""
+    first = LOOKS_BACK.format(skipped=lookback - 1) if lookback else "wanted.column3 + 1"
+    values = ", ".join(["(%s, %s, CAST(%s AS bigint), %s)"] * len(stretches))
+    params = [(n, s.series_id, s.after, s.to_time) for n, s in stretches.items()]
+    rows = database.rows(
+        STRETCHES.format(values=values, first=first), [value for row in params for value in row]
     )
+    places, *columns = zip(*rows, strict=True) if rows else [()] * 7
+    place, candles = np.array(places, np.int64), Candles.from_columns(*columns)
+    ends = np.searchsorted(place, list(stretches), side="right").tolist()
+    starts = [0, *ends]
+    return {n: candles.take(slice(starts[i], ends[i])) for i, n in enumerate(stretches)}
 
 
 def head_time(series_id: str) -> int | None:

@@ -88,3 +88,13 @@ def test_the_first_visit_follows_the_browser(accepted: str, lang: str, text: str
 def test_a_text_of_the_modules_is_chinese_in_a_chinese_page() -> None:
     with override("zh-hans"):
         assert str(pages.TEXTS["loading"]) == "K线载入中…"
+
+
+@pytest.mark.django_db
+def test_pages_speak_the_language_of_who_looks_and_the_api_none(client: Client) -> None:
+    chinese = {"Accept-Language": "zh-hans"}
+    page = client.get("/about", headers=chinese)
+    answer = client.get("/api/market/whitelist", headers=chinese)
+
+    assert page["Content-Language"] == "zh-hans"
+    assert not {"Content-Language", "Vary"} & answer.headers.keys()

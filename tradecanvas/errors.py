@@ -14,7 +14,12 @@ from ledger.advance import IngestPipelineError
 from ledger.alignment import NoDataError, NoOverlayError, OutOfSyncError
 from ledger.repair import OverlayRepairError
 from market.access import CsrfFailedError, ForbiddenError, NotAuthenticatedError, NotJSONError
-from market.http import BodyTooLargeError, InvalidInputError, NotFoundError
+from market.http import (
+    BodyTooLargeError,
+    InvalidInputError,
+    NotFoundError,
+    OtherMethodError,
+)
 from market.series import BadSeriesIdError
 from market.top_markets import RateLimitedError, UnsupportedExchangeError, UpstreamError
 
@@ -64,8 +69,8 @@ class KnownErrorsMiddleware(MiddlewareMixin):
         response = HttpResponse(
             orjson.dumps({"detail": detail}), status=status, content_type="application/json"
         )
-        if isinstance(exception, exceptions.MethodNotAllowed):
-            response["Allow"] = "GET, OPTIONS"
+        if isinstance(exception, OtherMethodError):
+            response["Allow"] = exception.allow
         return response
 
 

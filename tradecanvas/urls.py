@@ -14,6 +14,7 @@ handler500 = "tradecanvas.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ledger.urls")),  # asked most, found first
+    path("", include("ingest.urls")),
     path("", pages.home, name="home"),
     path("live", pages.live, name="live"),
     path("ingest", feeds, name="ingest"),
@@ -21,7 +22,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("about", pages.about, name="about"),
     path("", include("market.urls")),
     path("", include("factors.urls")),
-    path("", include("ingest.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
 ]

@@ -7,19 +7,21 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, connection
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factors.engine.plugins.pivot import Pivot
 from factors.models import FactorEvent, FactorHeadSnapshot
+from factors.resuming import forget_candles
 from ingest import pipeline
 from ledger import advance, frames
 from ledger.advance import IngestPipelineError, refresh_series_sync
 from ledger.models import LedgerHead
 from ledger.recovery import recover
 from market import selectors
+from market.bundled import bundled_candles
 from market.candles import Candles
 from market.groups import Hint
 from market.series import BadSeriesIdError
@@ -45,7 +47,8 @@ def case() -> Iterator[Candles]:
 def hints() -> Iterator[list[Hint]]:
     """Return the hints that are given from now on."""
     given: list[Hint] = []
-    with patch.object(advance, "announce", given.extend):
+    everybody = patch.object(advance, "is_heard", lambda _: True)
+    with everybody, patch.object(advance, "announce", given.extend):
         yield given
 
 
@@ -216,6 +219,68 @@ def test_checkpoints_stand_at_every_512th_candle_and_at_the_head() -> None:
     assert list(kept.values_list("ordinal", flat=True)) == [0, 512, 1024, 1299]
 
 
+@pytest.mark.parametrize("sizes", [[511, 1, 1, 1], [512, 1, 1, 600], [513, 512, 1]])
+def test_checkpoints_of_any_batches_are_those_of_one_run(sizes: list[int]) -> None:
+    """The head's rows move along; what stands at a multiple of 512 stays."""
+    whole = bundled_candles(sum(sizes))
+    expected = straight(whole)
+    reset()
+    ends = np.cumsum(sizes).tolist()
+
+    for start, end in zip([0, *ends], ends, strict=False):
+        pipeline.run_sync({SERIES: whole.take(slice(start, end)).at_ordinal(0)})
+
+    assert ledger() == expected
+
+
+def test_the_checkpoint_of_the_head_goes_where_the_factors_are_others(settings: Any) -> None:
+    settings.TRADE_CANVAS_ENABLE_FACTOR_FINGERPRINT_REBUILD = False
+    settings.TRADE_CANVAS_EXTRA_FACTORS = ["sr"]
+    pipeline.run_sync({SERIES: flat(1, 2, 3)})
+    settings.TRADE_CANVAS_EXTRA_FACTORS = []
+
+    pipeline.run_sync({SERIES: flat(4, start=START + 180)})
+
+    found = FactorHeadSnapshot.objects.order_by("ordinal", "factor_name")
+    kept = [*found.values_list("ordinal", "factor_name")]
+    assert kept[:5] == [(0, name) for name in ("anchor", "pen", "pivot", "sr", "zhongshu")]
+    assert kept[5:] == [(3, name) for name in ("anchor", "pen", "pivot", "zhongshu")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_process_remembers_changes_nothing(seed: int, case: Candles) -> None:
+    """Each candle is new, or was wrong first; now and then another process takes its turn."""
+    short = case.take(slice(0, 200))
+    expected = straight(short)
+    reset()
+    generator = random.Random(seed)  # noqa: S311 (a test's own sequence)
+
+    for place, row in enumerate(short.rows()):
+        if generator.random() < 0.2:
+            forget_candles()
+        if generator.random() < 0.1:
+            pipeline.run_sync({SERIES: Candles.from_rows([row._replace(high=row.high + 3)])})
+        pipeline.run_sync({SERIES: short.take(slice(place, place + 1)).at_ordinal(0)})
+
+    assert ledger() == expected
+
+
+def test_candles_that_are_remembered_are_not_read_again(case: Candles) -> None:
+    pipeline.run_sync({SERIES: case.take(slice(0, -1))})
+    found: list[int] = []
+    read = selectors.candles_of_each
+
+    def noted(stretches: Any) -> Any:
+        answer = read(stretches)
+        found.extend(map(len, answer))
+        return answer
+
+    with patch.object(selectors, "candles_of_each", noted):
+        pipeline.run_sync({SERIES: case.take(slice(-1, None)).at_ordinal(0)})
+
+    assert found == [1]
+
+
 def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(
     hints: list[Hint], client: Client
 ) -> None:
@@ -280,6 +345,27 @@ def test_one_failing_series_does_not_stop_the_others(hints: list[Hint]) -> None:
     assert [hint.series_id for hint in hints] == [SERIES]
     assert LedgerHead.objects.get(series_id=SERIES).overlay_head == START
     assert selectors.head_time(OTHER) == START
+
+
+def test_a_statement_that_is_refused_once_stops_nobody(hints: list[Hint]) -> None:
+    """What was sent at once is sent again, series by series."""
+    refused: list[str] = []
+
+    def refuse_first(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("INSERT INTO factor_head_snapshots") and not refused:
+            refused.append(sql)
+            raise OperationalError("disk I/O error")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(refuse_first):
+        pipeline.run_sync({SERIES: flat(1, 2), OTHER: flat(1)})
+
+    assert refused
+    assert {head.series_id: head.overlay_head for head in LedgerHead.objects.all()} == {
+        SERIES: START + 60,
+        OTHER: START,
+    }
+    assert len(hints) == 2
 
 
 def test_rows_that_the_database_refuses_stop_only_their_series(hints: list[Hint]) -> None:

@@ -1,8 +1,8 @@
 """Every way to write fails at its first database call, then at its second, until it succeeds.
 
 Whatever is left behind keeps the invariants, and what runs next ends in the ledger of a run that
-was never disturbed. Three faults: the process is killed, the database refuses one statement, and
-the database refuses all from there on.
+was never disturbed. Four faults: the process is killed, and the database refuses a statement once,
+whenever it comes again, or as all that follow it.
 """
 
 import io
@@ -201,12 +201,14 @@ WAYS = {
 
 @dataclass
 class Fault:
-    """Disturbs the statements from a number on: one of them, or all."""
+    """Disturbs the statements from a number on: one of them, its like, or all."""
 
     number: int
     error: type[BaseException]
     lasts: bool = False
+    returns: bool = False
     seen: int = 0
+    sql: str = ""
 
     @property
     def struck(self) -> bool:
@@ -217,9 +219,11 @@ class Fault:
         if sql.startswith(self.spared):
             return execute(sql, *rest)
         self.seen += 1
-        if self.seen == self.number + 1 or (self.lasts and self.struck):
-            raise self.error(f"statement {self.number}")
-        return execute(sql, *rest)
+        if self.seen == self.number + 1:
+            self.sql = sql
+        elif not self.struck or not (self.lasts or (self.returns and sql == self.sql)):
+            return execute(sql, *rest)
+        raise self.error(f"statement {self.number}")
 
     @property
     def spared(self) -> tuple[str, ...]:
@@ -234,6 +238,7 @@ class Fault:
 FAULTS: dict[str, Callable[[int], Fault]] = {
     "killed": lambda number: Fault(number, Killed),
     "refused": lambda number: Fault(number, OperationalError),
+    "refused again and again": lambda number: Fault(number, OperationalError, returns=True),
     "refused from there on": lambda number: Fault(number, OperationalError, lasts=True),
 }
 

@@ -11,6 +11,7 @@ from django.db import OperationalError
 from market import groups, hub, subscriptions
 from market.candles import Candle
 from market.groups import Hint, announce
+from market.layer import MemoryChannelLayer
 from market.messages import Subscribe
 from market.series import SeriesId
 from market.sessions import Session
@@ -401,6 +402,32 @@ def test_writer_may_announce_from_any_thread() -> None:
             await asyncio.to_thread(announce, [hint(1)])
             await asyncio.to_thread(announce, [hint(2)])
             assert times([await socket.hear(), await socket.hear()]) == [minute(1), minute(2)]
+
+    play(scenario)
+
+
+def test_layer_looks_once_a_second_for_what_nobody_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, now = MemoryChannelLayer(expiry=-1), [100.0]
+    monkeypatch.setattr("market.layer.time.monotonic", lambda: now[0])
+    kept = []
+
+    async def scenario() -> None:
+        for now[0] in (100.0, 100.9, 101.1):
+            await layer.send("somebody", {"type": "news"})
+            await layer.group_send("nobody", {"type": "news"})
+            kept.append("somebody" in layer.channels)
+
+    asyncio.run(scenario())
+    assert kept == [False, True, False]
+
+
+def test_nobody_hears_of_a_series_without_subscribers() -> None:
+    async def scenario() -> None:
+        async with connected() as socket:
+            assert not groups.is_heard(SERIES)
+            await socket.subscribe(since=minute(0))
+            assert groups.is_heard(SERIES)
+            assert not groups.is_heard(OTHER)
 
     play(scenario)
 

@@ -1,13 +1,15 @@
 """The table of candles: what is written is what is read."""
 
 import sys
+from operator import itemgetter
 
 import pytest
 from django.db import connection
 
-from market import selectors
+from market import database, selectors
 from market.candles import Candle, Candles
 from market.models import StoredCandle
+from market.selectors import Stretch
 from market.store import candles_upsert
 from tests.market.factories import OTHER, SERIES, flat, minute, stored
 
@@ -22,6 +24,28 @@ def test_numbers_come_back_as_the_same_doubles() -> None:
     odd = Candle(minute(0), 0.1 + 0.2, 5e-324, sys.float_info.max, 1e-7, 1e16)
     candles_upsert([(SERIES, Candles.from_rows([odd]))])
     assert repr(selectors.candles_latest(SERIES, 1).rows()) == repr([odd])
+
+
+TEXTS = ["", "NULL", 'a "b" \\c', "{x,y}", "it's %s", "中文", "\n\t"]
+
+
+def test_texts_and_bytes_are_written_and_changed_as_they_are() -> None:
+    """On PostgreSQL they travel as the text of arrays."""
+    columns = {"factor_name": "text", "state": "bytea", "head_json": "text"}
+    keys = {"series_id": "text", "candle_time": "bigint"}
+    fixed = {"seq": 0, "ordinal": 0, "state_version": 1, "digest": b"", "created_at_ms": 0}
+    kinds = dict.fromkeys(fixed, "bigint") | {"digest": "bytea"}
+    blobs = [bytes(range(256)), b"", b"\\x00", b'"', b"NULL", b"\0", b"{}"]
+    before = [("a", b"b", "c", SERIES, minute(n), *fixed.values()) for n in range(len(TEXTS))]
+    after = [
+        (t, b, t, SERIES, minute(n)) for n, (t, b) in enumerate(zip(TEXTS, blobs, strict=True))
+    ]
+
+    database.insert("factor_head_snapshots", columns | keys | kinds, before)
+    database.update("factor_head_snapshots", columns, keys, after)
+
+    found = database.series_rows("factor_head_snapshots", [*columns, *keys], SERIES)
+    assert sorted(found, key=itemgetter(4)) == after
 
 
 def test_equal_time_takes_the_new_numbers() -> None:
@@ -73,6 +97,23 @@ def test_after_excludes_its_time() -> None:
 def test_before_gives_the_newest_earlier_ones() -> None:
     stored(range(5))
     assert times(selectors.candles_before(SERIES, minute(3), 2)) == [minute(1), minute(2)]
+
+
+def test_stretches_look_back_over_holes_and_do_not_mix() -> None:
+    stored([0, 3, 4, 9])
+    stored([2, 3], OTHER)
+    asked = [
+        Stretch(OTHER, None, 0, minute(9)),
+        Stretch(SERIES, minute(4), 2, minute(8)),
+        Stretch(SERIES, minute(3), 0, minute(9)),
+        Stretch(SERIES, minute(4), 9, minute(9)),
+        Stretch("a:b:c:1m", minute(0), 2, minute(9)),
+    ]
+
+    found = [times(candles) for candles in selectors.candles_of_each(asked)]
+
+    minutes = [[(time - minute(0)) // 60 for time in each] for each in found]
+    assert minutes == [[2, 3], [3, 4], [4, 9], [0, 3, 4, 9], []]
 
 
 def test_floor_is_a_stored_time_and_not_arithmetic() -> None:
