@@ -9,6 +9,8 @@ from ingest.feed import SeriesFeed
 from ingest.gate import RateLimitedError
 from ingest.models import JobState
 from ingest.rest import RestError
+from ingest.threads import Worker
+from market import selectors
 from market.candles import Candles
 from market.closing import expected_closed_time
 from market.debug_events import emit
@@ -45,7 +47,8 @@ class Rest(Protocol):
 class Asker:
     """Asks for the first fill of a series, holes, late closes and signs of life.
 
-    `commit` stores candles at once; what is only a few is left to wait in the feed.
+    `commit` stores candles at once; what is only a few is left to wait in the feed. `worker` reads
+    the database.
     """
 
     def __init__(
@@ -53,8 +56,9 @@ class Asker:
         rest: Rest,
         commit: Callable[[dict[str, Candles]], Awaitable[None]],
         note: Note,
+        worker: Worker,
     ) -> None:
-        self._rest, self._commit, self._note = rest, commit, note
+        self._rest, self._commit, self._note, self._worker = rest, commit, note, worker
 
     async def sync_clock(self, names: list[str]) -> None:
         """Ask what time it is, and show how far our clock is off."""
@@ -110,7 +114,7 @@ class Asker:
         finally:
             if feed.hole_before() == hole:
                 feed.hole_tried(hole, _tick())
-                if any((h.start, h.end) == hole for h in feed.holes):
+                if any(h.start <= hole[0] and hole[1] <= h.end for h in feed.holes):
                     _tell("ingest.hole_recorded", feed, *hole)
 
     async def _bring(self, feed: SeriesFeed, due: int) -> None:
@@ -140,7 +144,9 @@ class Asker:
         finally:
             due.state = "unknown"
         await self._store(feed, found)
-        feed.asked_again(due, end, found, _tick())
+        name = str(feed.series)
+        stored = await self._worker.run(selectors.candles_between, name, due.start, end)
+        feed.asked_again(due, end, stored, _tick())
         if len(found):
             _tell("ingest.hole_filled", feed, due.start, end, rows=len(found))
 

@@ -167,17 +167,22 @@ class SeriesFeed:
             self.record(*hole, tick)
 
     def record(self, start: int, end: int, tick: float, state: str = "unknown") -> None:
-        """Keep a hole as a fact, to be asked for again in a minute."""
-        if all((hole.start, hole.end) != (start, end) for hole in self.holes):
-            self.holes.append(Hole(start, end, tick, state, next_try=tick + HOLE_RETRY))
+        """Keep a hole as a fact, to be asked for again in a minute; it takes in those it meets."""
+        met = [hole for hole in self.holes if hole.start <= end and start <= hole.end]
+        if any(hole.start <= start and end <= hole.end for hole in met):
+            return
+        start = min([start, *(hole.start for hole in met)])
+        end = max([end, *(hole.end for hole in met)])
+        self.holes = [hole for hole in self.holes if hole not in met]
+        self.holes.append(Hole(start, end, tick, state, next_try=tick + HOLE_RETRY))
 
-    def asked_again(self, hole: Hole, end: int, found: Candles, tick: float) -> None:
-        """Note what the exchange has of the part of a hole up to `end`; the rest comes at once.
+    def asked_again(self, hole: Hole, end: int, stored: Candles, tick: float) -> None:
+        """Note what is stored of the part of a hole up to `end`, now that the exchange was asked.
 
-        What it does not have stays a hole, one for each run of missing candles.
+        What is not stays a hole, one for each run of missing candles; the rest comes at once.
         """
         seconds = self.series.seconds
-        edges = [hole.start - seconds, *found.time.tolist(), end + seconds]
+        edges = [hole.start - seconds, *stored.time.tolist(), end + seconds]
         empty = [
             replace(hole, start=before + seconds, end=after - seconds, state=EMPTY)
             for before, after in pairwise(edges)

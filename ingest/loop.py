@@ -105,7 +105,7 @@ class MarketLoop:
         self._longer: dict[str, LongerForming] = {}
         self._live: dict[str, SeriesFeed] = {}
         self._routes: dict[tuple[str, str], SeriesId] = {}
-        self._asker = Asker(around.rest, self._commit, self._note)
+        self._asker = Asker(around.rest, self._commit, self._note, around.station.worker)
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0

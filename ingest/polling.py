@@ -54,7 +54,7 @@ class PollingLoop:
         self.lost: set[str] = set()
         self._market = market
         self._rest, self._station, self._store = rest, station, commit
-        self._asker = Asker(rest, self._commit, self._note)
+        self._asker = Asker(rest, self._commit, self._note, station.worker)
         self._reach = Reach(exchange, market)
         self._tokens: dict[str, int] = {}
         self._stopping = asyncio.Event()

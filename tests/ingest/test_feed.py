@@ -116,14 +116,24 @@ def test_a_recorded_hole_is_asked_for_each_minute_and_after_an_hour_each_hour(
     assert (soon, hole.next_try) == (160.0 + HOLE_RETRY, 3700.0 + HOLE_RETRY_LATER)
 
 
-def test_a_hole_is_asked_for_in_parts_and_what_lacks_at_the_exchange_stays(
+def test_holes_that_meet_are_one(feed: SeriesFeed) -> None:
+    feed.record(START + 60, START + 60 * 3, 0.0)
+    feed.record(START + 60 * 8, START + 60 * 9, 0.0)
+    feed.record(START + 60, START + 60 * 5, 10.0)
+    feed.record(START + 60 * 2, START + 60 * 4, 20.0)
+
+    spans = [((h.start - START) // 60, (h.end - START) // 60) for h in feed.holes]
+    assert spans == [(8, 9), (1, 5)]
+
+
+def test_a_hole_is_asked_for_in_parts_and_what_is_still_not_stored_stays(
     feed: SeriesFeed,
 ) -> None:
     feed.record(START + 60, START + 60 * 100, 0.0)
     (hole,) = feed.holes
-    found = Candles.from_rows([candle(n) for n in (*range(1, 20), *range(22, 41))])
+    stored = Candles.from_rows([candle(n) for n in (*range(1, 20), *range(22, 41))])
 
-    feed.asked_again(hole, START + 60 * 40, found, 70.0)
+    feed.asked_again(hole, START + 60 * 40, stored, 70.0)
 
     assert [((h.start - START) // 60, (h.end - START) // 60, h.state) for h in feed.holes] == [
         (20, 21, EMPTY),

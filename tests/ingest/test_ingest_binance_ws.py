@@ -4,6 +4,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from django.db import OperationalError
 from pytest_django import Settings
@@ -230,6 +231,29 @@ def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
 
     feed.require_true()
     assert "unknown" in held[0]
+    assert IngestJob.objects.get().gaps == "[]"
+
+
+def test_what_is_stored_is_no_hole_though_the_exchange_has_it_no_more() -> None:
+    """A fill asks again for the newest candles; those that it could not ask for are stored."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(6)
+        (hole,) = orjson.loads(feed.worker.now(IngestJob.objects.get).gaps)
+        assert hole["start"] in [candle.candle_time for candle in feed.stored()]
+        for listing in feed.exchange.market.listings.values():
+            listing.forget(hole["start"] + 60)
+        await feed.minutes(8)
+
+    follow(
+        story,
+        faults=[
+            DropAll(at=90),
+            Unreachable(at=90, seconds=90),
+            RestDown(at=90, seconds=400, times=None),
+        ],
+    )
+
     assert IngestJob.objects.get().gaps == "[]"
 
 
