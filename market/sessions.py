@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from market import after_read, filling, messages, metrics
+from market import after_read, eager, filling, messages, metrics
 from market.hub import Hub, HubClosedError
 from market.messages import BadRequestError, Subscribe
 from market.subscriptions import News, Subscription
@@ -21,7 +21,8 @@ MOST_SUBSCRIPTIONS = 200
 class Session:
     """What one socket hears. Only one thing is done for it at a time, so frames keep their order.
 
-    A slow socket holds up nobody else: its news wait, bounded, in its subscriptions.
+    What just goes on is sent where it is heard, as long as the socket takes it without waiting. A
+    slow socket holds up nobody else: its news wait, bounded, in its subscriptions.
     """
 
     def __init__(
@@ -36,6 +37,9 @@ class Session:
         self._subscriptions: dict[str, Subscription] = {}
         self._taken: set[str] = set()
         self._ready: deque[Subscription] = deque()
+        self._rest: Awaitable[None] | None = None
+        self._unsent: deque[str] = deque()
+        self._failure: Exception | None = None
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
 
@@ -61,7 +65,8 @@ class Session:
         series_id = str(wish.series)
         async with self._busy:
             before = self._subscriptions.get(series_id)
-            subscription = Subscription(wish, self._hub.clock(), self._wake)
+            await self._send_rest()
+            subscription = Subscription(wish, self._hub.clock(), self)
             self._subscriptions[series_id] = subscription
             await self._hub.join(subscription)
             if before is not None:
@@ -72,6 +77,7 @@ class Session:
         """Forget a series; what is being sent of it goes out first."""
         with metrics.timed("market_ws_unsubscribe_duration_ms"):
             async with self._busy:
+                await self._send_rest()
                 subscription = self._subscriptions.pop(series_id, None)
                 if subscription is not None:
                     self._release(series_id)
@@ -112,7 +118,8 @@ class Session:
             while True:
                 await self._woken.wait()
                 self._woken.clear()
-                while self._ready:
+                self._tell_failure()
+                while self._ready or self._has_rest():
                     await self._next()
         except OSError as error:
             logger.info("socket lost, %s", error)
@@ -131,7 +138,32 @@ class Session:
         except HubClosedError:
             logger.debug("closing, series %s", series_id)
 
-    def _wake(self, subscription: Subscription) -> None:
+    def pass_on(self, frames: Sequence[str]) -> bool:
+        """Send frames at once, unless something else is to go out before: then False.
+
+        Where the socket does not take them, its task sends the rest when it does.
+        """
+        if self._busy.locked() or self._ready or self._has_rest():
+            return False
+        if self._failure is None:
+            try:
+                self._begin(frames)
+            except Exception as error:  # noqa: BLE001 (`run` tells of it, as of its own)
+                self._failure = error
+                self._woken.set()
+        return True
+
+    def _begin(self, frames: Sequence[str]) -> None:
+        for place, frame in enumerate(frames):
+            self._rest = eager.begin(self._send(frame))
+            if self._rest is not None:
+                self._unsent.extend(frames[place + 1 :])
+                self._woken.set()
+                break
+        metrics.count("market_ws_payloads_total", len(frames))
+
+    def wake(self, subscription: Subscription) -> None:
+        """Let the subscription be served soon."""
         if not subscription.waits:
             subscription.waits = True
             self._ready.append(subscription)
@@ -139,6 +171,9 @@ class Session:
 
     async def _next(self) -> None:
         async with self._busy:
+            await self._send_rest()
+            if not self._ready:
+                return
             subscription = self._ready.popleft()
             subscription.waits = False
             if self._subscriptions.get(subscription.series_id) is subscription:
@@ -187,6 +222,24 @@ class Session:
             gap, subscription.gap = subscription.gap, None
             if filling.gaps_are_filled():
                 after_read.later(filling.gap_wanted, subscription.series_id, *gap)
+
+    async def _send_rest(self) -> None:
+        """Send what the socket did not take at once; all else goes out after it."""
+        if self._rest is not None:
+            try:
+                await self._rest
+            finally:
+                self._rest = None
+        while self._unsent:
+            await self._send(self._unsent.popleft())
+
+    def _tell_failure(self) -> None:
+        """Raise what went wrong where news were heard."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _has_rest(self) -> bool:
+        return self._rest is not None or bool(self._unsent)
 
     async def _send_all(self, frames: Iterable[str]) -> None:
         for frame in frames:

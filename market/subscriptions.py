@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 from market import messages
 from market.candles import Candle
@@ -32,12 +33,26 @@ class Run:
         """One frame for each candle."""
         return [messages.candle_closed(str(self.series), candle) for candle in self.candles]
 
+    @property
+    def first(self) -> int:
+        """The time of the first candle."""
+        return self.candles[0].candle_time
+
+    @property
+    def last(self) -> int:
+        """The time of the last candle."""
+        return self.candles[-1].candle_time
+
     @cached_property
     def is_whole(self) -> bool:
         """Whether each candle comes one timeframe after the one before."""
         seconds = self.series.seconds
         times = (candle.candle_time for candle in self.candles)
         return all(later - earlier == seconds for earlier, later in pairwise(times))
+
+    def frames(self, *, batch: bool) -> list[str]:
+        """Return the frames of all candles, for a socket that takes batches or not."""
+        return [self.batch] if batch and len(self.candles) > 1 else self.singles
 
     def after(self, time: int | None) -> "Run":
         """Return the run without the candles up to `time`."""
@@ -63,6 +78,16 @@ class News:
     run: Run | None = None
 
 
+class Socket(Protocol):
+    """What a subscription needs of its socket."""
+
+    def pass_on(self, frames: Sequence[str]) -> bool:
+        """Send frames at once, unless something else is to go out before: then False."""
+
+    def wake(self, subscription: "Subscription") -> None:
+        """Let the subscription be served soon."""
+
+
 class Subscription:
     """One socket's view of one series.
 
@@ -71,9 +96,7 @@ class Subscription:
     `gap` is the first and last time of the newest gap that it was told of.
     """
 
-    def __init__(
-        self, wish: messages.Subscribe, now: float, wake: Callable[["Subscription"], None]
-    ) -> None:
+    def __init__(self, wish: messages.Subscribe, now: float, socket: Socket) -> None:
         self.series = wish.series
         self.series_id = str(wish.series)
         self.seconds = wish.series.seconds
@@ -85,20 +108,47 @@ class Subscription:
         self.news: deque[News] = deque()
         self.gap: tuple[int, int] | None = None
         self._forming: tuple[int, str] | None = None
-        self._wake = wake
+        self._socket = socket
 
     def offer(self, news: News) -> None:
-        """Keep news for the socket and wake it."""
+        """Let the socket send what just goes on at once; keep other news, and wake it."""
+        if self._is_passed_on(news):
+            return
         if len(self.news) >= MOST_NEWS:
             self.news.clear()
             news = replace(news, run=None)
         self.news.append(news)
-        self._wake(self)
+        self._socket.wake(self)
+
+    def _is_passed_on(self, news: News) -> bool:
+        run = news.run
+        if run is None or not self._just_goes_on(news.head, run):
+            return False
+        if not self._socket.pass_on(run.frames(batch=self.supports_batch)):
+            return False
+        self.last_sent = run.last
+        return True
+
+    def _just_goes_on(self, head: AnnouncedHead, run: Run) -> bool:
+        """Say whether these candles are all that the socket lacks, and nothing else waits."""
+        return (
+            self._is_idle()
+            and self.last_sent == run.first - self.seconds
+            and run.last == head.time
+            and run.is_whole
+            and head.generation <= self.generation
+        )
+
+    def _is_idle(self) -> bool:
+        return self.caught_up and not self.news and self._forming is None
 
     def offer_forming(self, time: int, frame: str) -> None:
-        """Keep the newest frame of a candle that still forms, and wake the socket."""
+        """Let the socket send a candle that still forms at once; else keep the newest one."""
+        is_news = self.last_sent is None or time > self.last_sent
+        if self._is_idle() and is_news and self._socket.pass_on([frame]):
+            return
         self._forming = (time, frame)
-        self._wake(self)
+        self._socket.wake(self)
 
     def forming(self) -> Iterator[str]:
         """Return the frame of the candle that forms now, unless its close was sent."""
