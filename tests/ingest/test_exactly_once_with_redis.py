@@ -6,12 +6,16 @@ sockets at random, to go on at any of the servers.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from market.client import Closed, watch
 from tests.e2e.live_server import LiveServer, flat
@@ -27,10 +31,10 @@ pytestmark = pytest.mark.skipif(redis_server.PROGRAM is None, reason="no redis-s
 
 
 class Server(LiveServer):
-    """One of several servers on one database and one Redis, whose hints get lost."""
+    """One of several servers on one database and one Redis; by these settings hints get lost."""
 
-    def __init__(self, folder: Path, redis: RedisServer, number: int) -> None:
-        super().__init__(folder, DJANGO_SETTINGS_MODULE="tests.ingest.lossy_settings")
+    def __init__(self, folder: Path, redis: RedisServer, number: int, settings: str) -> None:
+        super().__init__(folder, DJANGO_SETTINGS_MODULE=settings)
         self.environment |= {"REDIS_URL": redis.url, "LOSSY_SEED": str(number)}
         self.number = number
 
@@ -53,11 +57,11 @@ class Stage:
     servers: Sequence[Server]
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Return two servers on one Redis and one database with one candle."""
-    redis = RedisServer(tmp_path)
-    servers = [Server(tmp_path, redis, number) for number in range(2)]
+@contextmanager
+def staged(folder: Path, settings: str) -> Iterator[Stage]:
+    """Run two servers on one Redis and one database with one candle."""
+    redis = RedisServer(folder)
+    servers = [Server(folder, redis, number, settings) for number in range(2)]
     servers[0].start()
     servers[0].close_candle(SERIES, flat(START, 1))
     servers[1].start()
@@ -65,6 +69,13 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     for server in servers:
         server.stop()
     redis.stop()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Return servers that lose hints."""
+    with staged(tmp_path, "tests.ingest.lossy_settings") as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -149,9 +160,53 @@ def everybody_hears_each_candle_once(stage: Stage, wanted: Play, patience: float
 
 
 def test_every_program_gets_every_candle_once_in_order_whatever_fails(stage: Stage) -> None:
-    everybody_hears_each_candle_once(stage, Play(20, 60, frozen=6), 240)
+    """Shows 9.order.once and 9.processes.last_sent."""
+    everybody_hears_each_candle_once(stage, Play(20, 60, frozen=8), 240)
 
 
 @pytest.mark.long
 def test_a_thousand_programs_get_every_candle_once_in_order_whatever_fails(stage: Stage) -> None:
     everybody_hears_each_candle_once(stage, Play(1000, 500, frozen=30), 580)
+
+
+def test_what_one_server_takes_the_sockets_of_both_hear_once(tmp_path: Path) -> None:
+    """Shows 9.processes.relayed and 9.processes.echo: by hints alone, the sweep knows no forming.
+
+    Each kind of message comes once, in order, before the forming candle that ends the story.
+    """
+    times = [START + 60 * number for number in range(1, 6)]
+
+    def heard(socket: ClientConnection) -> list[dict[str, Any]]:
+        frames = [json.loads(socket.recv(timeout=20))]
+        while frames[-1].get("candle", {}).get("candle_time") != times[-1]:
+            frames.append(json.loads(socket.recv(timeout=20)))
+        return frames
+
+    with staged(tmp_path, "tradecanvas.settings") as stage, ExitStack() as opened:
+        stage.redis.wait_for_listeners(2)
+        first, _ = stage.servers
+        sockets = [
+            opened.enter_context(connect(server.url.replace("http", "ws") + "/ws/market"))
+            for server in stage.servers
+        ]
+        for socket in sockets:
+            wish = {"series_id": SERIES, "since": START, "supports_batch": True}
+            socket.send(json.dumps({"type": "subscribe"} | wish))
+            socket.send(json.dumps({"type": "ping"}))  # its answer: the subscribe is done
+            assert "unknown message type" in str(socket.recv(timeout=20))
+
+        first.close_candle(SERIES, flat(times[0], 2))
+        first.fill(SERIES, [flat(time, 3) for time in times[1:3]], tell=True)
+        first.close_candle(SERIES, flat(times[1], 4))  # corrected
+        first.close_candle(SERIES, flat(times[3], 5))
+        path = "/api/market/ingest/candle_forming"
+        first.post(path, series_id=SERIES, candle=flat(times[4], 6))
+
+        for frames in map(heard, sockets):
+            assert [frame["type"] for frame in frames] == [
+                "candle_closed",
+                "candles_batch",
+                "system",
+                "candle_closed",
+                "candle_forming",
+            ]

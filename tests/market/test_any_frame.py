@@ -126,7 +126,11 @@ async def answer(socket: Socket, text: str | None) -> list[dict[str, Any]]:
 
 
 def test_any_frame_gets_its_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """Section 9 of `protocol.md`: always the documented answer, nothing logged, nothing kept."""
+    """Section 9 of `protocol.md`: always the documented answer, nothing logged, nothing kept.
+
+    Shows 9.error.envelope, 9.error.type, 9.error.unknown_type, 9.error.missing_series_id,
+    9.error.invalid_since, 9.error.invalid_supports_batch and 9.error.invalid_series_id.
+    """
     dice = random.Random(1)  # noqa: S311 (a sequence that can be repeated)
     blocks: list[int] = []
 
