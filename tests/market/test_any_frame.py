@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from market.series import BadSeriesIdError, SeriesId
-from tests.market.sockets import Socket, connected, play
+from tests.market.sockets import DONE, Socket, connected, play
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 COUNT = 20_000
-DONE = "are you done?"
 SERIES = [
     "binance:futures:AAA/USDT:1m",
     "a:b:c:1h",

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -205,6 +206,7 @@ def test_subscribing_again_replaces_the_batches_and_the_cursor() -> None:
             assert await socket.subscribe(since=minute(8), supports_batch=True) == []
             tell(8, 9)
             assert await hear(socket, 1) == [("candles_batch", minute(9))]
+            assert len(hub.current()._subscriptions[SERIES]) == 1
 
     play(scenario)
 
@@ -465,5 +467,38 @@ def test_send_that_fails_drops_that_socket_alone(error: Exception, codes: list[i
             await session.leave()
             tell(4)
             assert await hear(socket, 1) == [("candle_closed", minute(4))]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_news_that_waited_for_a_subscription_that_ended_are_not_sent(again: bool) -> None:
+    """Shows 9.unsubscribe.silent and 9.again.replaces."""
+    wish = Subscribe(SeriesId.parse(SERIES), minute(0), supports_batch=False)
+    last = Subscribe(SeriesId.parse(OTHER), minute(0), supports_batch=False)
+
+    async def scenario() -> None:
+        frames: list[str] = []
+        came = asyncio.Event()
+
+        async def send(text: str) -> None:
+            frames.append(text)
+            if OTHER in text:
+                came.set()
+
+        session = Session(hub.current(), send, Someone().close)
+        await session.subscribe(wish)
+        await session.subscribe(last)
+        tell(1)
+        if again:
+            await session.subscribe(replace(wish, since=minute(5)))
+        else:
+            await session.unsubscribe(SERIES)
+        tell(1, series_id=OTHER)
+        sending = asyncio.create_task(session.run())
+        await asyncio.wait_for(came.wait(), PATIENCE)
+        assert frames == [messages.candle_closed(OTHER, flat(minute(1)))]
+        sending.cancel()
+        await session.leave()
 
     play(scenario)

@@ -201,6 +201,7 @@ def test_unsubscribe_ends_one_series_and_says_nothing() -> None:
             await socket.subscribe(OTHER, since=minute(0))
             await socket.say(type="unsubscribe", series_id=SERIES)
             assert await socket.heard() == []
+            assert set(hub.current()._subscriptions) == {OTHER}
             hub.current().deliver(Hint(SERIES, 0, minute(1), (flat(minute(1)),)))
             hub.current().deliver(Hint(OTHER, 0, minute(1), (flat(minute(1)),)))
             assert (await socket.hear())["series_id"] == OTHER
