@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.market.protocol_9 import BEHAVIOURS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tradecanvas", "ingest", "ledger", "factors", "market")
 LOCKS = [*sorted(path.name for path in ROOT.glob("requirements*.txt")), "package-lock.json"]
@@ -142,6 +144,14 @@ def test_every_fault_scenario_is_named_by_a_test_that_plays_it(table: str) -> No
 
     assert {int(number) for row in named for number in re.findall(r"\d+", row)} == set(
         FAULTS[table]
+    )
+
+
+def test_every_behaviour_of_the_socket_is_named_by_a_test_that_shows_it() -> None:
+    name = re.compile(r"\b9\.[a-z]\w*(?:\.\w+)*")
+
+    assert {found for text in docstrings_of_tests() for found in name.findall(text)} == set(
+        BEHAVIOURS
     )
 
 

@@ -60,6 +60,7 @@ def test_a_closed_candle_at_or_before_the_head_is_not_dropped(feed: SeriesFeed) 
 
 
 def test_the_newest_forming_value_is_shown_and_only_so_often(feed: SeriesFeed) -> None:
+    """Shows 9.forming.throttled."""
     shown = []
     for tenth in range(10):
         feed.hear(frame(1, float(tenth)), tenth / 10)
@@ -77,6 +78,7 @@ def test_another_candle_is_shown_at_once(feed: SeriesFeed) -> None:
 
 
 def test_no_forming_candle_is_shown_after_its_close(feed: SeriesFeed) -> None:
+    """Shows 9.forming.after_close."""
     feed.hear(frame(1), 0.0)
     feed.hear(frame(1, closed=True), 0.1)
     feed.hear(frame(1), 0.2)

@@ -32,6 +32,8 @@ def stored(timeframe: str) -> list[int]:
 
 
 def test_a_derived_series_is_filled_before_the_subscribe_goes_on() -> None:
+    """Shows 9.subscribe.1."""
+
     async def scenario() -> None:
         async with connected() as socket:
             frames = await socket.subscribe(of("15m"), supports_batch=True)
@@ -124,6 +126,7 @@ def test_a_series_that_cannot_be_filled_is_left_as_it_is(series_id: str) -> None
 
 
 def test_switched_off_a_subscribe_fills_nothing() -> None:
+    """Shows 9.subscribe.1."""
     before = tables_state()
 
     async def scenario() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -73,6 +73,7 @@ def body(time: int, price: float) -> dict[str, Any]:
 
 
 def test_a_candle_from_this_machine_reaches_an_open_socket(address: str) -> None:
+    """Shows 9.frame.compact and 9.frame.keys."""
     httpx.post(address + CLOSED, json=body(1700000000, 1)).raise_for_status()
     with connect(address.replace("http", "ws") + "/ws/market") as watcher:
         watcher.send(json.dumps({"type": "subscribe", "series_id": SERIES, "since": 1700000000}))
@@ -87,6 +88,7 @@ def test_a_candle_from_this_machine_reaches_an_open_socket(address: str) -> None
 
 
 def test_stopping_tells_the_sockets(tmp_path: Path) -> None:
+    """Shows 9.shutdown."""
     with serving(tmp_path) as (process, address):
         with connect(address.replace("http", "ws") + "/ws/market") as watcher:
             watcher.send(json.dumps({"type": "subscribe", "series_id": SERIES}))
@@ -96,6 +98,32 @@ def test_stopping_tells_the_sockets(tmp_path: Path) -> None:
             with pytest.raises(ConnectionClosed, match=r"1001.*server_shutdown"):
                 watcher.recv(timeout=10)
         assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("letter", ["x", b"x"], ids=["text", "binary"])
+def test_a_frame_over_64_kib_closes_the_socket(address: str, letter: str | bytes) -> None:
+    """Shows 9.limit.message: one of 64 KiB is answered."""
+    with connect(address.replace("http", "ws") + "/ws/market") as watcher:
+        watcher.send(letter * 64 * 1024)
+        assert "invalid message envelope" in str(watcher.recv(timeout=10))
+        watcher.send(letter * (64 * 1024 + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            watcher.recv(timeout=10)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+def test_a_page_of_another_origin_opens_no_socket(address: str) -> None:
+    """Shows 9.origin.foreign, 9.origin.own and 9.origin.none."""
+    socket_address = address.replace("http", "ws") + "/ws/market"
+    for headers in ({}, {"Origin": address}):
+        with connect(socket_address, additional_headers=headers) as watcher:
+            watcher.send("{}")
+            assert "missing message type" in str(watcher.recv(timeout=10))
+    foreign = {"Origin": "http://evil.example"}
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(socket_address, additional_headers=foreign)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,12 @@ BAD_FRAMES = [
 
 
 def test_bad_frames_get_their_answers_and_change_no_table() -> None:
+    """Each is named, and the socket goes on.
+
+    Shows 9.error.envelope, 9.error.type, 9.error.unknown_type, 9.error.missing_series_id,
+    9.error.invalid_since, 9.error.invalid_supports_batch, 9.error.invalid_series_id, 9.error.json
+    and 9.error.binary.
+    """
     pipeline.run_sync({SERIES: flat(1, 2)})
     before = tables_state()
 
@@ -70,6 +76,7 @@ def test_bad_frames_get_their_answers_and_change_no_table() -> None:
 
 
 def test_a_candle_is_readable_with_its_structures_when_it_arrives() -> None:
+    """Shows 9.order.ledger."""
     case = golden("doji2_1_2")
     candles, series_id = candles_of(case), case["series_id"]
 
@@ -91,6 +98,7 @@ def test_a_candle_is_readable_with_its_structures_when_it_arrives() -> None:
 
 
 def test_a_late_candle_is_told_as_a_rebuild_and_not_sent() -> None:
+    """Shows 9.live.drop and 9.system.rebuild."""
     whole = flat(1, 2, 3, 4)
 
     async def scenario() -> None:
@@ -113,7 +121,10 @@ def test_a_late_candle_is_told_as_a_rebuild_and_not_sent() -> None:
 
 @pytest.mark.parametrize("rows", [[530, 531, 532, 533, 534], [589]], ids=["gap", "correction"])
 def test_a_change_behind_the_head_is_recomputed_from_there_and_told_once(rows: list[int]) -> None:
-    """Rows 13 and 14 of `ledger.md` C7: five missing candles, and one corrected 10 back."""
+    """Rows 13 and 14 of `ledger.md` C7: five missing candles, and one corrected 10 back.
+
+    Shows 9.live.drop and 9.system.rebuild.
+    """
     case = golden("walk_2_1")
     candles = candles_of(case)
     missing = np.isin(np.arange(len(candles)), rows)
@@ -144,7 +155,7 @@ def test_a_change_behind_the_head_is_recomputed_from_there_and_told_once(rows: l
 
 
 def test_a_new_series_is_told_by_its_candles_alone() -> None:
-    """Row 23 of `ledger.md` C7."""
+    """Row 23 of `ledger.md` C7. Shows 9.system.first."""
 
     async def scenario() -> None:
         async with connected() as socket:
@@ -193,6 +204,8 @@ def test_candles_taken_without_a_hint_arrive_by_the_sweep() -> None:
 
 
 def test_candles_whose_factors_failed_are_held_back_until_they_are_ready() -> None:
+    """Shows 9.order.ledger."""
+
     async def scenario() -> None:
         await take({SERIES: flat(1)})
         async with connected() as socket:

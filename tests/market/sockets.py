@@ -14,6 +14,7 @@ from tests.market.factories import SERIES, stored
 from tradecanvas.asgi import application
 
 PATIENCE = 10.0
+DONE = "are you done?"
 
 
 def play(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -60,10 +61,11 @@ class Socket:
 
     async def heard(self) -> list[dict[str, Any]]:
         """Return all frames up to the answer to a frame that no server understands."""
-        await self.say(type="are you done?")
+        await self.say(type=DONE)
         frames = [await self.hear()]
         while frames[-1]["type"] != "error":
             frames.append(await self.hear())
+        assert frames[-1]["message"] == f"unknown message type: {DONE}"
         return frames[:-1]
 
     async def subscribe(self, series_id: str = SERIES, **wish: object) -> list[dict[str, Any]]:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from market.series import BadSeriesIdError, SeriesId
-from tests.market.sockets import Socket, connected, play
+from tests.market.sockets import DONE, Socket, connected, play
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 COUNT = 20_000
-DONE = "are you done?"
 SERIES = [
     "binance:futures:AAA/USDT:1m",
     "a:b:c:1h",
@@ -126,7 +125,11 @@ async def answer(socket: Socket, text: str | None) -> list[dict[str, Any]]:
 
 
 def test_any_frame_gets_its_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """Section 9 of `protocol.md`: always the documented answer, nothing logged, nothing kept."""
+    """Section 9 of `protocol.md`: always the documented answer, nothing logged, nothing kept.
+
+    Shows 9.error.envelope, 9.error.type, 9.error.unknown_type, 9.error.missing_series_id,
+    9.error.invalid_since, 9.error.invalid_supports_batch and 9.error.invalid_series_id.
+    """
     dice = random.Random(1)  # noqa: S311 (a sequence that can be repeated)
     blocks: list[int] = []
 

@@ -73,6 +73,8 @@ def test_closing_ends_a_listener_whose_layer_swallows_cancels(
 
 
 def test_next_candle_is_sent_as_the_hint_brings_it() -> None:
+    """Shows 9.subscribe.3, 9.live.hint and 9.live.single."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0), supports_batch=True)
@@ -84,6 +86,8 @@ def test_next_candle_is_sent_as_the_hint_brings_it() -> None:
 
 
 def test_several_candles_come_as_a_batch_to_those_who_take_it() -> None:
+    """Shows 9.live.batch."""
+
     async def scenario() -> None:
         async with connected() as one, connected() as other:
             await one.subscribe(since=minute(0), supports_batch=True)
@@ -96,7 +100,7 @@ def test_several_candles_come_as_a_batch_to_those_who_take_it() -> None:
 
 
 def test_candle_that_was_sent_is_not_sent_again() -> None:
-    """Row 3 of `ledger.md` C7."""
+    """Row 3 of `ledger.md` C7. Shows 9.live.drop and 9.order.once."""
 
     async def scenario() -> None:
         async with connected() as socket:
@@ -110,6 +114,8 @@ def test_candle_that_was_sent_is_not_sent_again() -> None:
 
 
 def test_hint_that_jumps_is_completed_from_the_database() -> None:
+    """Shows 9.live.database."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0), supports_batch=True)
@@ -125,6 +131,8 @@ def test_hint_that_jumps_is_completed_from_the_database() -> None:
 
 
 def test_hint_with_a_hole_is_completed_from_the_database() -> None:
+    """Shows 9.live.database."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0), supports_batch=True)
@@ -136,6 +144,8 @@ def test_hint_with_a_hole_is_completed_from_the_database() -> None:
 
 
 def test_hole_in_the_database_is_a_gap() -> None:
+    """Shows 9.live.gap and 9.order.gap."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0))
@@ -149,6 +159,8 @@ def test_hole_in_the_database_is_a_gap() -> None:
 
 
 def test_first_candle_of_a_series_needs_no_cursor() -> None:
+    """Shows 9.live.first."""
+
     async def scenario() -> None:
         async with connected() as socket:
             assert await socket.subscribe() == []
@@ -164,6 +176,7 @@ def test_first_candle_of_a_series_needs_no_cursor() -> None:
 
 
 def test_candle_after_the_announced_head_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows 9.live.database."""
     monkeypatch.setattr(hub._Registered, "heads", staticmethod(heads(time=minute(1))))
 
     async def scenario() -> None:
@@ -178,6 +191,8 @@ def test_candle_after_the_announced_head_is_never_sent(monkeypatch: pytest.Monke
 
 
 def test_sweep_finds_what_no_hint_told() -> None:
+    """Shows 9.live.database."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0))
@@ -220,6 +235,8 @@ def test_sweep_asks_once_for_all_series(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_changed_generation_is_told_after_the_candles() -> None:
+    """Shows 9.order.system and 9.system.rebuild."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(since=minute(0))
@@ -233,6 +250,8 @@ def test_changed_generation_is_told_after_the_candles() -> None:
 
 
 def test_changed_generation_is_found_by_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows 9.system.rebuild."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await store(range(2))
@@ -262,7 +281,10 @@ def test_generation_of_the_subscribe_is_no_change(monkeypatch: pytest.MonkeyPatc
 def test_candles_that_come_during_the_catch_up_are_sent_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Row 29 of `ledger.md` C7: the hint falls between joining and reading."""
+    """Row 29 of `ledger.md` C7: the hint falls between joining and reading.
+
+    Shows 9.subscribe.4.live.
+    """
 
     async def scenario() -> None:
         await store(range(2))
@@ -302,7 +324,7 @@ def test_candle_whose_hint_comes_after_the_subscribe_is_sent_once() -> None:
 def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
     monkeypatch: pytest.MonkeyPatch, supports_batch: bool
 ) -> None:
-    """Row 4 of `ledger.md` C7."""
+    """Row 4 of `ledger.md` C7. Shows 9.order.once."""
     chance = random.Random(7)  # noqa: S311 (a repeatable test)
     count = 500
 
@@ -537,7 +559,7 @@ class SlowReader:
 
 
 def test_slow_socket_is_bounded_and_loses_nothing() -> None:
-    """Row 28 of `ledger.md` C7."""
+    """Row 28 of `ledger.md` C7. Shows 9.order.once."""
     count = subscriptions.MOST_NEWS * 5
 
     async def scenario() -> None:
@@ -588,6 +610,8 @@ def test_sockets_that_lack_the_same_share_one_read(monkeypatch: pytest.MonkeyPat
 
 
 def test_shutdown_closes_with_1001() -> None:
+    """Shows 9.shutdown."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe()

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_server_is_silent_before_a_subscribe() -> None:
+    """Shows 9.open.silent and 9.sequence."""
+
     async def scenario() -> None:
         await store(range(3))
         async with connected() as socket:
@@ -23,6 +25,8 @@ def test_server_is_silent_before_a_subscribe() -> None:
 
 
 def test_catch_up_after_since_comes_as_a_batch() -> None:
+    """Shows 9.subscribe.4.after and 9.subscribe.6.batch."""
+
     async def scenario() -> None:
         await store(range(5))
         async with connected() as socket:
@@ -34,6 +38,8 @@ def test_catch_up_after_since_comes_as_a_batch() -> None:
 
 
 def test_catch_up_of_one_candle_is_a_batch_too() -> None:
+    """Shows 9.subscribe.6.batch."""
+
     async def scenario() -> None:
         await store(range(2))
         async with connected() as socket:
@@ -44,6 +50,8 @@ def test_catch_up_of_one_candle_is_a_batch_too() -> None:
 
 
 def test_catch_up_comes_one_by_one_without_batches() -> None:
+    """Shows 9.frame.compact, 9.frame.keys, 9.frame.prices and 9.subscribe.6.singles."""
+
     async def scenario() -> None:
         await store(range(3))
         async with connected() as socket:
@@ -59,6 +67,7 @@ def test_catch_up_comes_one_by_one_without_batches() -> None:
 
 
 def test_without_since_the_newest_come(settings: Settings) -> None:
+    """Shows 9.subscribe.4.newest."""
     settings.TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT = 3
 
     async def scenario() -> None:
@@ -71,6 +80,7 @@ def test_without_since_the_newest_come(settings: Settings) -> None:
 
 
 def test_more_than_one_page_comes_whole(settings: Settings) -> None:
+    """Shows 9.subscribe.4.after and 9.live.database."""
     settings.TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT = 3
 
     async def scenario() -> None:
@@ -85,6 +95,8 @@ def test_more_than_one_page_comes_whole(settings: Settings) -> None:
 
 @pytest.mark.parametrize("since", [minute(2), minute(9), 2**63 - 1])
 def test_subscribe_that_is_up_to_date_is_silent(since: int) -> None:
+    """Shows 9.subscribe.5.empty and 9.sequence."""
+
     async def scenario() -> None:
         await store(range(3))
         async with connected() as socket:
@@ -94,6 +106,8 @@ def test_subscribe_that_is_up_to_date_is_silent(since: int) -> None:
 
 
 def test_jump_right_after_since_is_a_gap() -> None:
+    """Shows 9.subscribe.5.gap."""
+
     async def scenario() -> None:
         await store([5, 6])
         async with connected() as socket:
@@ -107,6 +121,8 @@ def test_jump_right_after_since_is_a_gap() -> None:
 
 @pytest.mark.parametrize("since", [0, -60, None])
 def test_cursor_that_claims_nothing_has_no_gap(since: int | None) -> None:
+    """Shows 9.since.negative and 9.subscribe.5.gap."""
+
     async def scenario() -> None:
         await store([5, 6])
         async with connected() as socket:
@@ -117,6 +133,8 @@ def test_cursor_that_claims_nothing_has_no_gap(since: int | None) -> None:
 
 @pytest.mark.parametrize("supports_batch", [True, False])
 def test_holes_inside_the_catch_up_are_not_reported(supports_batch: bool) -> None:
+    """Shows 9.subscribe.5.inside."""
+
     async def scenario() -> None:
         await store([1, 5, 6])
         async with connected() as socket:
@@ -128,6 +146,8 @@ def test_holes_inside_the_catch_up_are_not_reported(supports_batch: bool) -> Non
 
 
 def test_candle_that_is_not_over_waits_for_its_close() -> None:
+    """Shows 9.subscribe.4.closed and 9.live.closed."""
+
     async def scenario() -> None:
         await store(range(3))
         hub.current().clock = lambda: minute(2) + 30.0
@@ -143,6 +163,8 @@ def test_candle_that_is_not_over_waits_for_its_close() -> None:
 
 
 def test_since_that_is_not_over_yet_is_lowered() -> None:
+    """Shows 9.since.clamped and 9.subscribe.6.last_sent."""
+
     async def scenario() -> None:
         await store(range(3))
         hub.current().clock = lambda: minute(2) + 30.0
@@ -156,6 +178,8 @@ def test_since_that_is_not_over_yet_is_lowered() -> None:
 
 
 def test_subscribing_again_repeats_the_catch_up() -> None:
+    """Shows 9.again.catch_up and 9.order.once."""
+
     async def scenario() -> None:
         await store(range(3))
         async with connected() as socket:
@@ -169,12 +193,15 @@ def test_subscribing_again_repeats_the_catch_up() -> None:
 
 
 def test_unsubscribe_ends_one_series_and_says_nothing() -> None:
+    """Shows 9.unsubscribe.silent."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe(SERIES, since=minute(0))
             await socket.subscribe(OTHER, since=minute(0))
             await socket.say(type="unsubscribe", series_id=SERIES)
             assert await socket.heard() == []
+            assert set(hub.current()._subscriptions) == {OTHER}
             hub.current().deliver(Hint(SERIES, 0, minute(1), (flat(minute(1)),)))
             hub.current().deliver(Hint(OTHER, 0, minute(1), (flat(minute(1)),)))
             assert (await socket.hear())["series_id"] == OTHER
@@ -184,6 +211,8 @@ def test_unsubscribe_ends_one_series_and_says_nothing() -> None:
 
 @pytest.mark.parametrize("series_id", [SERIES, "x"])
 def test_unsubscribe_of_something_unknown_is_ignored(series_id: str) -> None:
+    """Shows 9.unsubscribe.unknown."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.say(type="unsubscribe", series_id=series_id)
@@ -205,6 +234,8 @@ def test_unsubscribe_of_something_unknown_is_ignored(series_id: str) -> None:
 def test_socket_survives_a_frame_that_is_not_understood(
     frame: dict[str, Any], message: str
 ) -> None:
+    """Shows 9.error.json, 9.error.binary and 9.error.invalid_series_id."""
+
     async def scenario() -> None:
         await store(range(2))
         async with connected() as socket:
@@ -217,6 +248,8 @@ def test_socket_survives_a_frame_that_is_not_understood(
 
 
 def test_message_over_64_kib_closes_with_1009() -> None:
+    """Shows 9.limit.message."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.say_raw('{"type":"' + "中" * 22_000 + '"}')
@@ -226,6 +259,7 @@ def test_message_over_64_kib_closes_with_1009() -> None:
 
 
 def test_socket_has_a_bounded_number_of_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows 9.limit.subscriptions."""
     monkeypatch.setattr(sessions, "MOST_SUBSCRIPTIONS", 2)
 
     async def scenario() -> None:
@@ -256,6 +290,7 @@ def test_socket_has_a_bounded_number_of_subscriptions(monkeypatch: pytest.Monkey
 def test_only_our_own_pages_may_open_a_socket(
     settings: Settings, headers: dict[str, str], accepted: bool
 ) -> None:
+    """Shows 9.origin.foreign, 9.origin.own and 9.origin.none."""
     settings.TRADE_CANVAS_CORS_ORIGINS = ["http://chart.example"]
 
     async def scenario() -> None:
@@ -268,6 +303,7 @@ def test_only_our_own_pages_may_open_a_socket(
 
 
 def test_full_process_refuses_with_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows 9.limit.sockets."""
     monkeypatch.setattr(hub, "MOST_SOCKETS", 0)
 
     async def scenario() -> None:
@@ -290,6 +326,8 @@ def test_unknown_path_is_refused() -> None:
 
 
 def test_nothing_of_a_socket_stays_behind() -> None:
+    """Shows 9.leave.subscriptions."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe()

@@ -46,6 +46,8 @@ async def settled() -> dict[str, int]:
 
 
 def test_a_socket_is_counted_while_it_is_subscribed() -> None:
+    """Shows 9.subscribe.2."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe()
@@ -58,6 +60,8 @@ def test_a_socket_is_counted_while_it_is_subscribed() -> None:
 
 
 def test_a_socket_that_subscribes_again_counts_once() -> None:
+    """Shows 9.again.once."""
+
     async def scenario() -> None:
         async with connected() as socket:
             for since in range(3):
@@ -68,6 +72,8 @@ def test_a_socket_that_subscribes_again_counts_once() -> None:
 
 
 def test_each_socket_counts_and_one_that_is_gone_does_not() -> None:
+    """Shows 9.subscribe.2 and 9.leave.demand."""
+
     async def scenario() -> None:
         async with connected() as one:
             await one.subscribe()
@@ -80,7 +86,7 @@ def test_each_socket_counts_and_one_that_is_gone_does_not() -> None:
 
 
 def test_refused_is_said_and_other_subscriptions_stay() -> None:
-    """Row 34 of `ingest.md` D9."""
+    """Row 34 of `ingest.md` D9. Shows 9.subscribe.2.refused and 9.error.series_id."""
 
     async def scenario() -> None:
         await store(range(2), series_id=OTHER)
@@ -98,6 +104,8 @@ def test_refused_is_said_and_other_subscriptions_stay() -> None:
 
 
 def test_the_place_of_a_series_that_nobody_wants_is_free() -> None:
+    """Shows 9.subscribe.2.evicted."""
+
     async def scenario() -> None:
         async with connected() as socket:
             await socket.subscribe()
