@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from ingest.pages import feeds, steer
+from ledger.pages import ledgers, mend
 from tradecanvas import pages
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
@@ -17,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ingest.urls")),
     path("", pages.home, name="home"),
     path("live", pages.live, name="live"),
+    path("ledger", ledgers, name="ledger"),
+    path("ledger/mend", mend, name="ledger_mend"),
     path("ingest", feeds, name="ingest"),
     path("ingest/steer", steer, name="ingest-steer"),
     path("about", pages.about, name="about"),
