@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from ingest.pages import feeds, steer
 from ledger.pages import ledgers, mend
 from tradecanvas import pages
+from tradecanvas.landing import landing
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
 
@@ -16,7 +17,7 @@ handler500 = "tradecanvas.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ledger.urls")),  # asked most, found first
     path("", include("ingest.urls")),
-    path("", pages.home, name="home"),
+    path("", landing, name="home"),
     path("live", pages.live, name="live"),
     path("ledger", ledgers, name="ledger"),
     path("ledger/mend", mend, name="ledger_mend"),
