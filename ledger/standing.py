@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from ledger.alignment import Heads
 from ledger.health import behind, candles
-from ledger.models import LedgerHead, LedgerJob
+from ledger.models import JobState, LedgerHead, LedgerJob
 from ledger.selectors import heads_in
 from market import database, selectors
 from market.series import SeriesId
@@ -69,14 +69,16 @@ def standing_of(series_id: str) -> Standing | None:
     return None if row is None and newest is None else _standing(series_id, row, newest)
 
 
-def status_counts() -> Counter[Status]:
-    """Return how many ledgers have each status."""
-    return Counter(each.status for each in standings())
+def ledgers_by_status() -> dict[Status, int]:
+    """Return how many ledgers have each status that any has."""
+    found = Counter(each.status for each in standings())
+    return {status: found[status] for status in Status if found[status]}
 
 
-def job_counts() -> Counter[str]:
-    """Return how many jobs are in each state."""
-    return Counter(LedgerJob.objects.values_list("state", flat=True))
+def jobs_by_state() -> dict[JobState, int]:
+    """Return how many rebuilds and other long work are in each state that any is in."""
+    found = Counter(LedgerJob.objects.values_list("state", flat=True))
+    return {state: found[state] for state in JobState if found[state]}
 
 
 def _standing(series_id: str, row: LedgerHead | None, newest: int | None) -> Standing:
