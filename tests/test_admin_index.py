@@ -28,10 +28,10 @@ def test_ledgers_feeds_circuits_and_jobs_are_counted_by_state(admin_client: Clie
     LedgerJob.objects.create(kind="rebuild", series_id="test:spot:A/USDT:1m", state="failed")
 
     assert glanced(admin_client) == {
-        "Ledgers": "1 error, 1 not built",
-        "Feeds": "2 streaming, 1 waiting",
-        "Circuits": "2 closed, 1 open",
-        "Jobs": "1 failed",
+        "Ledgers": "error: 1, not built: 1",
+        "Feeds": "streaming: 2, waiting: 1",
+        "Circuits": "closed: 2, open: 1",
+        "Ledger jobs": "failed: 1",
     }
 
 
@@ -42,7 +42,7 @@ def test_an_empty_database_has_nothing_to_count(admin_client: Client) -> None:
 def test_who_may_see_no_table_still_gets_the_page(client: Client) -> None:
     client.force_login(User.objects.create(username="looker", is_staff=True))
 
-    assert set(glanced(client)) == {"Ledgers", "Feeds", "Circuits", "Jobs"}
+    assert set(glanced(client)) == {"Ledgers", "Feeds", "Circuits", "Ledger jobs"}
 
 
 @pytest.mark.parametrize("count", [3, 30])

@@ -34,7 +34,7 @@ def glance() -> list[Part]:
         _part(
             _("Circuits"), "admin:ingest_ingestguardrail_changelist", counting.circuits_by_state()
         ),
-        _part(_("Jobs"), "admin:ledger_ledgerjob_changelist", standing.jobs_by_state()),
+        _part(_("Ledger jobs"), "admin:ledger_ledgerjob_changelist", standing.jobs_by_state()),
     ]
 
 
