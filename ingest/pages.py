@@ -30,6 +30,11 @@ class FeedRow:
     lag: int | None
 
     @property
+    def running(self) -> int:
+        """1 while a worker follows the feed, else 0."""
+        return int(self.job.state != JobState.IDLE)
+
+    @property
     def circuit_label(self) -> str:
         """The state of the circuit in words."""
         return str(CircuitState(self.circuit["state"]).label)
@@ -48,17 +53,21 @@ class FeedRow:
 
 
 def feeds(request: HttpRequest) -> HttpResponse:
-    """Show the feeds, open circuits first; with `?stopped=1` those that nobody follows, too."""
-    shows_stopped = request.GET.get("stopped") == "1"
+    """Show the feeds, open circuits first; with `?stopped=1` those that nobody follows, too.
+
+    `series_id` leaves one feed, whatever it does.
+    """
+    shows_stopped, only = request.GET.get("stopped") == "1", request.GET.get("series_id", "")
     now = clock.now()
     with database.reading():
         jobs = list(IngestJob.objects.using(database.alias()).order_by("series_id"))
         circuits = Circuits().snapshots([job.series_id for job in jobs], now)
-    shown = [job for job in jobs if shows_stopped or job.state != JobState.IDLE]
+    shown = [job for job in jobs if _is_wanted(job, only, shows_stopped=shows_stopped)]
     rows = [FeedRow(job, circuits[job.series_id], _lag(job, now)) for job in shown]
     rows.sort(key=lambda row: (ORDER[row.circuit["state"]], row.job.series_id))
     about = {
         "rows": rows,
+        "only": only,
         "shows_stopped": shows_stopped,
         "stopped": len(jobs) - sum(job.state != JobState.IDLE for job in jobs),
         "most": settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS,
@@ -84,6 +93,13 @@ def steer(request: HttpRequest) -> HttpResponse:
     elif action in {"stop", "restart"}:
         job.update(wanted=action == "restart")
     return redirect("ingest")
+
+
+def _is_wanted(job: IngestJob, only: str, *, shows_stopped: bool) -> bool:
+    """Say whether a feed is to be shown."""
+    if only:
+        return job.series_id == only
+    return shows_stopped or job.state != JobState.IDLE
 
 
 def _lag(job: IngestJob, now: float) -> int | None:

@@ -3,25 +3,21 @@
 from collections.abc import Callable
 
 from django.contrib import admin, messages
-from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from ledger.advance import IngestPipelineError
-from ledger.alignment import LedgerError
-from ledger.health import candles, delay
+from ledger.health import behind, candles
+from ledger.mending import MENDING_ERRORS
 from ledger.models import LedgerHead, LedgerJob, OverlayInstructionVersion
-from ledger.rebuild import RebuildOffError, series_rebuild
+from ledger.rebuild import series_rebuild
 from ledger.recovery import FAR_FUTURE
-from ledger.repair import OverlayRepairError, ReadRepairService
+from ledger.repair import ReadRepairService
 from ledger.selectors import heads_in
 from ledger.sync import LedgerSyncService
 from market.looking import LookingAdmin, chart_link, moment, pretty
 from market.series import SeriesId
-
-MENDING_ERRORS = (IngestPipelineError, LedgerError, OverlayRepairError, RebuildOffError)
 
 
 @admin.register(LedgerHead)
@@ -76,7 +72,7 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
         for head in heads:
             try:
                 done = work(head.series_id)
-            except (*MENDING_ERRORS, DatabaseError) as error:
+            except MENDING_ERRORS as error:
                 said = f"{gettext('failed')}: {head.series_id}: {error}"
                 self.message_user(request, said, messages.ERROR)
                 continue
@@ -106,12 +102,7 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
     @admin.display(description=gettext_lazy("lag in candles"))
     def lag(self, head: LedgerHead) -> int | None:
         """Return by how many candles the slower of factors and drawings is behind."""
-        heads = heads_in(head)
-        parts = (heads.sound(heads.factor), heads.sound(heads.overlay))
-        delays = [delay(heads.candle, part) for part in parts]
-        if None in delays:
-            return None
-        return candles(max(d or 0 for d in delays), SeriesId.parse(head.series_id).seconds)
+        return candles(behind(heads_in(head)), SeriesId.parse(head.series_id).seconds)
 
     @admin.display(description=gettext_lazy("rules"))
     def rules(self, head: LedgerHead) -> str:

@@ -4,6 +4,8 @@ A part that is to be computed again counts as behind from there on, or, where th
 as missing: reads refuse it just so.
 """
 
+from django.conf import settings
+
 from factors.engine.types import Json
 from ledger.alignment import Heads
 from ledger.selectors import heads_of
@@ -35,6 +37,16 @@ def factor_health(series_id: str) -> Json:
         "status": state,
         "status_reason": reason,
     }
+
+
+def behind(heads: Heads) -> int | None:
+    """Return by how many seconds the slowest part that is on is behind; None if one is missing."""
+    parts = [heads.factor]
+    if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
+        parts.append(heads.overlay)
+    delays = [delay(heads.candle, heads.sound(part)) for part in parts]
+    known = [each for each in delays if each is not None]
+    return max(known) if len(known) == len(delays) else None
 
 
 def delay(store: int | None, head: int | None) -> int | None:

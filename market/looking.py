@@ -28,9 +28,9 @@ class UncountedPaginator(Paginator[Any]):
         return len(rows.values_list("pk")[:MOST_ROWS])
 
 
-def chart_link(series_id: str) -> SafeString:
-    """Return a link to the chart of a series."""
-    query = urlencode({"series_id": series_id})
+def chart_link(series_id: str, at: int | None = None) -> SafeString:
+    """Return a link to the chart of a series, or to what it was at a time."""
+    query = urlencode({"series_id": series_id} | ({} if at is None else {"at": at}))
     return format_html('<a href="/live?{}">{}</a>', query, gettext("show on chart"))
 
 
@@ -73,8 +73,10 @@ class LookingAdmin(admin.ModelAdmin[M]):
 
     @admin.display(description=gettext_lazy("chart"))
     def chart(self, row: M) -> SafeString:
-        """Return a link to the chart of this row's series."""
-        return chart_link(cast("Any", row).series_id)
+        """Return a link to the chart of this row's series, at the row's candle if it has one."""
+        time = None if self.time_field == "pk" else getattr(row, self.time_field)
+        is_candle = isinstance(time, int)  # a moment of the clock is no candle's time
+        return chart_link(cast("Any", row).series_id, time if is_candle else None)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str

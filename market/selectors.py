@@ -30,6 +30,13 @@ LOOKS_BACK = """(
     WHERE series_id = wanted.column2 AND candle_time <= wanted.column3
     ORDER BY candle_time DESC LIMIT 1 OFFSET {skipped}
 )"""
+CLOSES = """
+SELECT wanted.column1, c.close FROM (VALUES {values}) AS wanted
+JOIN candles c ON c.series_id = wanted.column1 AND c.candle_time >= coalesce((
+    SELECT candle_time FROM candles WHERE series_id = wanted.column1
+    ORDER BY candle_time DESC LIMIT 1 OFFSET %s), 0)
+ORDER BY wanted.column1, c.candle_time
+"""
 TIMES = (
     "SELECT candle_time FROM candles WHERE series_id = %s AND candle_time BETWEEN %s AND %s"
     " ORDER BY candle_time"
@@ -123,6 +130,16 @@ def head_times(series_ids: Sequence[str]) -> dict[str, int | None]:
     values = ", ".join(["(%s)"] * len(series_ids))
     sql = f"SELECT column1, ({newest}) FROM (VALUES {values}) AS wanted"  # noqa: S608 (only marks)
     return dict(database.rows(sql, series_ids))
+
+
+def closes_newest(series_ids: Sequence[str], count: int) -> dict[str, list[float]]:
+    """Return the closes of the `count` newest candles of each of these series, by one query."""
+    found: dict[str, list[float]] = {name: [] for name in series_ids}
+    if found:
+        values = ", ".join(["(%s)"] * len(series_ids))
+        for name, close in database.rows(CLOSES.format(values=values), [*series_ids, count - 1]):
+            found[name].append(close)
+    return found
 
 
 def first_time(series_id: str) -> int | None:

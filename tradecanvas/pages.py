@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -127,11 +127,6 @@ CHART: dict[str, Text] = {
     "dismiss": _("Dismiss"),
 }
 TEXTS: dict[str, Text] = {**STATES, **FEED, **CONNECTION, **STRUCTURES, **CARD, **CHART}
-
-
-def home(request: HttpRequest) -> HttpResponse:
-    """Lead to the chart."""
-    return redirect("live")
 
 
 def live(request: HttpRequest) -> HttpResponse:

@@ -4,7 +4,9 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from ingest.pages import feeds, steer
+from ledger.pages import ledgers, mend
 from tradecanvas import pages
+from tradecanvas.landing import landing
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
 
@@ -15,8 +17,10 @@ handler500 = "tradecanvas.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ledger.urls")),  # asked most, found first
     path("", include("ingest.urls")),
-    path("", pages.home, name="home"),
+    path("", landing, name="home"),
     path("live", pages.live, name="live"),
+    path("ledger", ledgers, name="ledger"),
+    path("ledger/mend", mend, name="ledger_mend"),
     path("ingest", feeds, name="ingest"),
     path("ingest/steer", steer, name="ingest-steer"),
     path("about", pages.about, name="about"),

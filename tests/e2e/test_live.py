@@ -98,7 +98,7 @@ def test_empty_series_says_so_and_comes_alive(server: LiveServer, series_id: str
 def test_page_of_a_fresh_database_tells_how_to_begin(own_server: LiveServer) -> None:
     async def scenario() -> None:
         async with open_tab() as tab:
-            await tab.page.goto(own_server.url)
+            await tab.page.goto(f"{own_server.url}/live")
             await tab.shows(series_id="binance:futures:BTC/USDT:1m", live_load_status="empty")
             await expect(tab.page.get_by_text("No series here yet.")).to_be_visible()
 

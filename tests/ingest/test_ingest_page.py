@@ -53,11 +53,29 @@ def shown(client: Client, **query: str) -> str:
 def test_open_circuits_come_first_and_stopped_feeds_when_asked(client: Client) -> None:
     page = shown(client)
 
-    assert re.findall(r'data-series="([^"]+)"', page) == [ETH, BTC]
-    assert re.findall(r'data-series="([^"]+)"', shown(client, stopped="1")) == [ETH, BTC, SOL]
+    assert re.findall(r'data-series-id="([^"]+)"', page) == [ETH, BTC]
+    assert re.findall(r'data-series-id="([^"]+)"', shown(client, stopped="1")) == [ETH, BTC, SOL]
     assert re.search(r"2[345] s</td>", page)
     assert 'data-state="open"' in page
     assert "whitelist" in page
+
+
+def test_a_row_says_what_circuit_and_job_do(client: Client, settings: Any) -> None:
+    row = f'data-testid="ingest-row" data-series-id="{ETH}" data-circuit="open" data-running="1"'
+
+    assert row in shown(client)
+    assert 'data-running="0"' in shown(client, series_id=SOL)
+    settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
+    assert "data-circuit" not in shown(client)
+
+
+def test_one_feed_is_shown_where_its_series_is_named(client: Client) -> None:
+    names = [
+        re.findall(r'data-series-id="([^"]+)"', shown(client, series_id=n)) for n in (SOL, "x")
+    ]
+
+    assert names == [[SOL], []]
+    assert "Nothing to show." in shown(client, series_id="x")
 
 
 def test_what_a_feed_said_is_text(client: Client) -> None:

@@ -39,6 +39,17 @@ def test_list_links_to_the_chart_and_offers_no_change(table: str, admin_client: 
     assert admin_client.get(reverse(f"admin:{table}_add")).status_code == 403
 
 
+@pytest.mark.django_db
+def test_a_row_that_has_a_time_links_to_the_chart_there(admin_client: Client) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+
+    candles = admin_client.get(reverse("admin:market_storedcandle_changelist"), {"q": SERIES})
+    heads = admin_client.get(reverse(HEADS))
+
+    assert f"1m&amp;at={START + 60}" in candles.content.decode()
+    assert "&amp;at=" not in heads.content.decode()
+
+
 ACTIONS = ["refresh", "repair_overlay", "rebuild"]
 HEADS = "admin:ledger_ledgerhead_changelist"
 

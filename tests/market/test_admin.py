@@ -13,7 +13,7 @@ URL = "/admin/market/storedcandle/"
 def test_list_links_to_the_chart(admin_client: Client) -> None:
     stored([3])
     page = admin_client.get(URL).content.decode()
-    link = "/live?series_id=binance%3Afutures%3AAAA%2FUSDT%3A1m"
+    link = "/live?series_id=binance%3Afutures%3AAAA%2FUSDT%3A1m&amp;at=" + str(minute(3))
     assert f'href="{link}"' in page
 
 

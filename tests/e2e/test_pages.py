@@ -1,0 +1,86 @@
+"""Pages that the server renders: kept up to date by a module, and whole without JavaScript."""
+
+import asyncio
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.browser import open_tab
+from tests.e2e.live_server import LiveServer, flat
+
+pytestmark = pytest.mark.e2e
+
+START = 1700000000 // 60 * 60
+LONG = "binance:futures:1000000CHEEMSANDFRIENDS/USDT:1m"
+
+
+def test_a_filtered_ledger_keeps_up_and_stays_filtered(
+    server: LiveServer, series_id: str, symbol: str
+) -> None:
+    server.close_candle(series_id, flat(START, 1))
+    server.close_candle("binance:futures:ELSE/USDT:1m", flat(START, 1))
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await tab.page.clock.install()
+            await tab.page.goto(f"{server.url}/ledger?q={symbol}")
+            row = tab.page.get_by_test_id("ledger-row")
+            await expect(row).to_have_attribute("data-series-id", series_id)
+            server.close_candle(series_id, flat(START + 60, 1))
+            await tab.page.clock.run_for(5_000)
+            await expect(row.locator(f'time[title="{START + 60}"]')).to_have_count(3)
+            await expect(row).to_have_count(1)
+            await expect(row).to_have_attribute("data-status", "in_sync")
+
+    asyncio.run(scenario())
+
+
+def test_a_ledger_is_found_and_synced_without_javascript(
+    server: LiveServer, series_id: str, symbol: str
+) -> None:
+    server.close_candle(series_id, flat(START, 1))
+
+    async def scenario() -> None:
+        async with open_tab(java_script_enabled=False) as tab:
+            await tab.page.goto(f"{server.url}/ledger")
+            await tab.page.get_by_label("Filter").fill(symbol)
+            await tab.page.get_by_role("button", name="Apply").click()
+            await tab.page.get_by_role("link", name=series_id).click()
+            button = tab.page.get_by_role("button", name="Yes, sync")
+            await expect(button).to_be_hidden()
+            await tab.page.get_by_text("Sync", exact=True).click()
+            await button.click()
+            await expect(tab.page.get_by_role("status")).to_have_text("The ledger is up to date.")
+
+    asyncio.run(scenario())
+
+
+def test_the_list_of_series_leads_to_a_chart(server: LiveServer, series_id: str) -> None:
+    server.fill(series_id, [flat(START + 60 * n, n + 1) for n in range(3)])
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await tab.page.goto(f"{server.url}/about")
+            await tab.page.get_by_role("link", name="trade_canvas").first.click()
+            row = tab.page.locator(f'[data-series-id="{series_id}"]')
+            await expect(row.locator("polyline")).to_have_attribute("points", "2,26 60,14 118,2")
+            await row.get_by_role("link", name=series_id).click()
+            assert tab.page.url.endswith(quote(series_id, safe=""))
+            await tab.shows(series_id=series_id, candles_len=3, ready=1)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/", "/ledger", "/ingest", "/ledger?series_id="])
+def test_no_page_is_wider_than_a_phone(server: LiveServer, path: str) -> None:
+    server.close_candle(LONG, flat(START, 1))
+    url = server.url + path + (quote(LONG, safe="") if path.endswith("=") else "")
+
+    async def scenario() -> None:
+        async with open_tab(viewport={"width": 390, "height": 844}) as tab:
+            await tab.page.goto(url)
+            wide = await tab.page.evaluate("document.querySelector('main').scrollWidth")
+            assert wide <= 390
+
+    asyncio.run(scenario())
