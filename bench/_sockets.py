@@ -16,7 +16,7 @@ class Sockets:
         self.poll = select.epoll()
         self.by_fd: dict[int, socket.socket] = {}
 
-    def open(self, count: int, hello: bytes = b"", *, small: bool = False) -> list[int]:
+    def open(self, count: int, *hello: bytes, small: bool = False) -> list[int]:
         """Open so many more, say hello on each, and return their numbers."""
         opened = []
         for _ in range(count):
@@ -37,8 +37,8 @@ class Sockets:
                 head += one.recv(1)
             if b" 101 " not in head.split(b"\r\n", 1)[0]:
                 raise RuntimeError(head.decode(errors="replace"))
-            if hello:
-                one.sendall(framed(hello))
+            for text in hello:
+                one.sendall(framed(text))
             one.setblocking(False)
             self.by_fd[one.fileno()] = one
             self.poll.register(one.fileno(), select.EPOLLIN)

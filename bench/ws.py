@@ -6,9 +6,9 @@
 Servers and clients are processes of their own. A message is a candle that forms: our server takes
 it by HTTP POST and stores nothing; the other one takes the very frame on a socket. From then to
 the receipt at each socket: p50 and p99 over all sockets and messages of a round. Rounds of both
-take turns; a number is the median of the rounds, with the least and greatest behind it. Then a
-closed candle from the POST to the last socket, 1,000 that connect at once, and one that never
-reads.
+take turns; a number is the median of the rounds, with the least and greatest behind it. Then 200
+sockets that follow 20 series each, a closed candle from the POST to the last socket with the share
+of each stage, 1,000 sockets that connect at once, and one that never reads.
 """
 
 import argparse
@@ -23,20 +23,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import httpx
 import orjson
+from websockets.sync.client import ClientConnection, connect
 
 from bench._load import free_port
 from bench._sockets import Sockets, framed
 
 SERIES = "bench:spot:WS/USDT:1m"
+OTHERS = [f"bench:spot:WS{n}/USDT:1m" for n in range(20)]
 START = 1_700_000_040
 PATIENCE = 30.0
-MANY, STORM = 1000, 1000
+MANY, STORM, FEWER = 1000, 1000, 200
+STAGES = ("HTTP and validation", "store", "factors", "drawings", "commit", "announce and send")
 
 
 @dataclass(slots=True)
@@ -56,11 +60,17 @@ def candle(time_: int, price: float) -> dict[str, float]:
     return {"candle_time": time_, **prices, "volume": 1.0}
 
 
+def wish(series_id: str) -> bytes:
+    """Return a wish to follow a series."""
+    return orjson.dumps({"type": "subscribe", "series_id": series_id, "since": START})
+
+
 class Ours:
     """`manage.py serve`."""
 
     path = "/ws/market"
-    hello = orjson.dumps({"type": "subscribe", "series_id": SERIES, "since": START})
+    hello = (wish(SERIES),)
+    series = (SERIES,)
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port, self.process = port, process
@@ -68,7 +78,8 @@ class Ours:
 
     def say(self, number: int) -> bytes:
         """Show a candle that forms; return what tells it from others."""
-        body = {"series_id": SERIES, "candle": candle(START + 600_000, 1000.5 + number)}
+        series_id = self.series[number % len(self.series)]
+        body = {"series_id": series_id, "candle": candle(START + 600_000, 1000.5 + number)}
         self.client.post("/api/market/ingest/candle_forming", json=body).raise_for_status()
         return f'"close":{1000.5 + number}'.encode()
 
@@ -79,10 +90,18 @@ class Ours:
         return f'"candle_time":{time_}'.encode()
 
 
+class OursWithTwenty(Ours):
+    """The same server, for sockets that follow 20 series; candles form in one after the other."""
+
+    hello = tuple(map(wish, OTHERS))
+    series = tuple(OTHERS)
+
+
 class Raw:
     """`bench/_raw_ws.py`."""
 
-    path, hello = "/", b""
+    path = "/"
+    hello: tuple[bytes, ...] = ()
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port, self.process = port, process
@@ -160,7 +179,7 @@ def beside(
     for server, numbers in zip(servers, found, strict=True):
         before = memory_kb(server.process.pid)
         sockets = Sockets(server.port, server.path)
-        sockets.open(count, server.hello)
+        sockets.open(count, *server.hello)
         time.sleep(1.0 + count / 1000)
         numbers.kb_each = (memory_kb(server.process.pid) - before) / count
         clients.append(sockets)
@@ -206,31 +225,66 @@ def report(count: int, ours: Numbers, raw: Numbers) -> None:
 
 
 def end_to_end(ours: Ours, messages: int) -> None:
-    """Close candles for 1,000 sockets; print the time from the POST to the last one."""
+    """Close candles for 1,000 sockets; print the time from the POST to the last one, by stages."""
     sockets = Sockets(ours.port, ours.path)
-    sockets.open(MANY, ours.hello)
+    sockets.open(MANY, *ours.hello)
     time.sleep(2)
-    spent = []
-    for number in range(1, messages + 1):
-        began = time.monotonic()
-        mark = ours.close_candle(START + 60 * number)
-        times = sockets.hear(mark, MANY, PATIENCE)
-        assert len(times) == MANY, len(times)
-        spent.append((max(times) - began) * 1000)
+    spent, stages = [], []
+    with connect(f"ws://127.0.0.1:{ours.port}/ws/debug") as events:
+        for number in range(1, messages + 1):
+            began = time.monotonic()
+            mark = ours.close_candle(START + 60 * number)
+            answered = time.monotonic()
+            times = sockets.hear(mark, MANY, PATIENCE)
+            assert len(times) == MANY, len(times)
+            last = (max(times) - began) * 1000
+            spent.append(last)
+            stages.append(shares(done_event(events), last, (answered - began) * 1000))
     ordered = sorted(spent)
     p50, p99 = statistics.median(ordered), ordered[int(len(ordered) * 0.99) - 1]
     print(
         f"closed candle, POST to the last of {MANY} sockets: p50 {p50:.1f} ms, p99 {p99:.1f} ms "
-        f"over {messages}"
+        f"over {messages}; medians of the stages:"
     )
+    for name, values in zip(STAGES, zip(*stages, strict=True), strict=True):
+        print(f"  {name:<20} {statistics.median(values):7.2f} ms")
     sockets.close()
+
+
+def done_event(events: ClientConnection) -> dict[str, Any]:
+    """Return what the server says of the candle that it took last."""
+    while True:
+        event = orjson.loads(events.recv(timeout=PATIENCE)).get("event", {})
+        if event.get("event") == "write.http.ingest_candle_closed_done":
+            found: dict[str, Any] = event["data"]
+            return found
+
+
+def shares(done: dict[str, Any], last: float, answered: float) -> list[float]:
+    """Return the milliseconds of each stage, in the order of `STAGES`.
+
+    What HTTP costs is the round trip without the taking, all of it counted before; what is left
+    after the pipeline is announcing and sending.
+    """
+    took = {step["name"].partition(":")[0]: step["duration_ms"] for step in done["steps"]}
+    steps = [
+        took[name]
+        for name in (
+            "store.upsert_many_closed",
+            "factor.ingest_closed",
+            "overlay.ingest_closed",
+        )
+    ]
+    pipeline = done["pipeline_duration_ms"]
+    before = answered - done["duration_ms"]
+    return [before, *steps, pipeline - sum(steps), last - before - pipeline]
 
 
 def storm(ours: Ours, newest: int) -> None:
     """Let 1,000 sockets connect at once and catch up."""
     began = time.monotonic()
     sockets = Sockets(ours.port, ours.path)
-    sockets.open(STORM, ours.hello)
+    sockets.open(STORM, *ours.hello)
     times = sockets.hear(f'"candle_time":{newest}'.encode(), STORM, PATIENCE)
     took = max(times) - began
     print(f"storm: {len(times)} of {STORM} sockets connected and caught up in {took:.2f} s")
@@ -240,13 +294,13 @@ def storm(ours: Ours, newest: int) -> None:
 def slow_one(ours: Ours, options: argparse.Namespace) -> None:
     """Measure 200 sockets with and without one that never reads."""
     sockets = Sockets(ours.port, ours.path)
-    sockets.open(200, ours.hello)
+    sockets.open(200, *ours.hello)
     time.sleep(1)
     ratios = []
     for number in range(options.rounds):
         without, _, _ = one_round(ours, sockets, 200, 10_000 + number * 1000, options.messages)
         slow = Sockets(ours.port, ours.path)
-        (fd,) = slow.open(1, ours.hello, small=True)
+        (fd,) = slow.open(1, *ours.hello, small=True)
         slow.mute(fd)
         beside_it, _, _ = one_round(ours, sockets, 200, 10_500 + number * 1000, options.messages)
         slow.by_fd[fd].close()
@@ -286,6 +340,8 @@ def main() -> None:
             time.sleep(3)
             for count in options.sockets:
                 report(count, *beside(ours, raw, count, options))
+            print(f"{FEWER} sockets that follow {len(OTHERS)} series each:")
+            report(FEWER, *beside(OursWithTwenty(mine, first), raw, FEWER, options))
             end_to_end(ours, 100)
             storm(ours, START + 60 * 100)
             slow_one(ours, options)

@@ -228,6 +228,8 @@ class Hub:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.sweep()
+            except HubClosedError:
+                return
             except Exception:  # Whatever the database raises: it may be back soon.
                 logger.warning("sweep failed", exc_info=True)
 
