@@ -4,6 +4,7 @@
 /** @import {CandlesAnswer, DrawDelta, FactorCatalog, FactorSlices, FeedState, Frame} from "../types/api" */
 
 export const WINDOW = 2000;
+export const LONG_WINDOW = 5000;
 const BEHIND_TRIES = 6;
 const BEHIND_WAIT_MS = 200;
 
@@ -125,6 +126,17 @@ export class Api {
    */
   frame(series_id, signal) {
     return getJson(address("/api/frame/live", { series_id, window_candles: WINDOW }), signal);
+  }
+
+  /**
+   * @param {string} series_id
+   * @param {number} at_time
+   * @param {AbortSignal} signal
+   * @returns {Promise<Frame>}
+   */
+  frameAt(series_id, at_time, signal) {
+    const query = { series_id, at_time, window_candles: LONG_WINDOW };
+    return getJson(address("/api/frame/at_time", query), signal);
   }
 
   /**

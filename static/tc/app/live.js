@@ -27,6 +27,7 @@ import { Toasts } from "./toasts.js";
 /** @import {Shape} from "./shapes.js" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
+const OLDER_WHEN_LEFT = 200;
 
 /** @param {string} testid */
 function element(testid) {
@@ -302,14 +303,19 @@ class LivePage {
       return;
     }
     this.fillCard(shape);
-    if (!selected || recordOf(shape, this.feed.slices)) return;
+    if (!selected || this.recordOf(shape)) return;
     await this.feed.readSlices();
     if (this.store.get("selected") === id) this.fillCard(shape);
   }
 
   /** @param {Shape} shape */
+  recordOf(shape) {
+    return this.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+  }
+
+  /** @param {Shape} shape */
   fillCard(shape) {
-    const record = recordOf(shape, this.feed.slices);
+    const record = this.recordOf(shape);
     const { words, feed } = this;
     const rows = cardRows(shape, record, {
       price: (value) => this.price(value),
@@ -341,6 +347,7 @@ class LivePage {
     const isVisible = (/** @type {string} */ feature) => choice.isVisible(feature);
     const [first, last] = [held[0]?.candle_time ?? Infinity, held.at(-1)?.candle_time ?? -Infinity];
     partOf("latest").hidden = chart.showsHead;
+    if (this.ready && chart.barsBefore < OLDER_WHEN_LEFT) void feed.loadOlder();
     writeAttributes(
       this.view,
       attributesOf({

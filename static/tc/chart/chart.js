@@ -83,6 +83,11 @@ export class ChartView {
     return !range || !this.#candles.length || range.to >= this.#candles.length - 1;
   }
 
+  /** How many bars there are to the left of the view. */
+  get barsBefore() {
+    return this.#chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
+  }
+
   /**
    * Bring the bars to what is held now. A few new ones are added; more are set at once.
    * @param {Candle[]} candles
