@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from ingest.pages import feeds, steer
 from tradecanvas import pages
+from tradecanvas.lamps import lamps
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
 
@@ -17,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ingest.urls")),
     path("", pages.home, name="home"),
     path("live", pages.live, name="live"),
+    path("live/lamps", lamps, name="lamps"),
     path("ingest", feeds, name="ingest"),
     path("ingest/steer", steer, name="ingest-steer"),
     path("about", pages.about, name="about"),

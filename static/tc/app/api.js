@@ -1,7 +1,7 @@
 // @ts-check
 /** Reads from the server: addresses, errors, and the patience for a ledger that is behind. */
 
-/** @import {CandlesAnswer, DrawDelta, FactorCatalog, FactorSlices, FeedState, Frame} from "../types/api" */
+/** @import {CandlesAnswer, DrawDelta, FactorSlices, Frame} from "../types/api" */
 
 export const WINDOW = 2000;
 export const LONG_WINDOW = 5000;
@@ -159,22 +159,5 @@ export class Api {
   slices(series_id, at_time, signal) {
     const query = { series_id, at_time, window_candles: WINDOW };
     return getJson(address("/api/factor/slices", query), signal);
-  }
-
-  /**
-   * @param {string} series_id
-   * @param {AbortSignal} signal
-   * @returns {Promise<FeedState>}
-   */
-  feedState(series_id, signal) {
-    return getJson(address("/api/ingest/feed", { series_id }), signal);
-  }
-
-  /**
-   * @param {AbortSignal} signal
-   * @returns {Promise<FactorCatalog>}
-   */
-  catalog(signal) {
-    return getJson("/api/factor/catalog", signal);
   }
 }

@@ -12,9 +12,9 @@ import { BLOCK, blockBefore } from "./history.js";
 import { Overlay, generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
 /** @import {Api} from "./api.js" */
-/** @import {Change} from "./candles.js" */
 /** @import {MarketSocket} from "./socket.js" */
 /** @import {Candle, CandlesAnswer, FactorSlices, MarketMessage} from "../types/api" */
+/** @import {FeedListener, LoadStatus} from "../types/page" */
 
 export const EMPTY_TRIES = 5;
 export const UNSTABLE_TRIES = 20;
@@ -25,25 +25,6 @@ const TRY_WAIT_LIMIT_MS = 1000;
 const PAGE_LIMIT = 5000;
 /** By how many bars windows overlap: what began in one may be settled in the next only. */
 const OVERLAP = 500;
-
-/** @typedef {"idle" | "loading" | "backfilling" | "ready" | "empty" | "error"} LoadStatus */
-/** @typedef {"candles" | "structures"} Part */
-/**
- * Something worth saying; the page chooses the words.
- * @typedef {{kind: "gap", missing: number, time: number}
- *   | {kind: "rebuild", reason: string}
- *   | {kind: "resumed", count: number}
- *   | {kind: "failed", part: Part, error: ApiError}
- *   | {kind: "behind", time: number | null}
- *   | {kind: "drawn"}} Notice
- */
-/**
- * @typedef {object} FeedListener
- * @property {(status: LoadStatus, count: number) => void} status
- * @property {(change: Change) => void} candles
- * @property {() => void} structures
- * @property {(notice: Notice) => void} notice
- */
 
 /**
  * Whether the answer may still be growing: it is short, has holes, or ends before the head.
