@@ -7,6 +7,8 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from factors.engine.types import Json
+from factors.slices import catalog
 from ledger.selectors import series_with_candles
 from market.clock import demo_clock
 
@@ -35,16 +37,7 @@ STATES: dict[str, Text] = {
     "bad_series": _("“{series}” is not a series that this server knows."),
     "failed.candles": _("Could not load candles ({code})."),
     "failed.structures": _("Could not load structures ({code})."),
-    "failed.catalog": _("Could not load the list of factors."),
     "no_answer": _("no answer"),
-}
-FEED: dict[str, Text] = {
-    "feed.unreachable": _(
-        "The exchange cannot be reached: what is stored is shown. Trying again in {s} s."
-    ),
-    "feed.waiting": _("The feed failed. Trying again in {s} s."),
-    "feed.open": _("The feed failed too often. Trying again in {s} s."),
-    "feed.rate_limited": _("The exchange asks for patience; the feed goes on by itself."),
 }
 CONNECTION: dict[str, Text] = {
     "ws.connecting": _("Connecting"),
@@ -58,6 +51,13 @@ CONNECTION: dict[str, Text] = {
         "other": _("Connected again. {n} candles caught up."),
     },
     "offline": _("You are offline. Showing the last data from {time}."),
+    "fact.state": _("State"),
+    "fact.message": _("Last message"),
+    "fact.ago": _("{s} s ago"),
+    "fact.candle": _("Last candle held"),
+    "none": _("none yet"),
+    "link.copy": _("Copy link"),
+    "lamp.unknown": _("Unknown"),
     "refused": _("The server ended the connection: {reason}."),
 }
 STRUCTURES: dict[str, Text] = {
@@ -78,7 +78,6 @@ STRUCTURES: dict[str, Text] = {
     "feature.sr": _("Support and resistance"),
     "feature.sr.active": _("Active"),
     "feature.sr.broken": _("Broken"),
-    "features_of": _("Features of {factor}"),
     "shape.pivot.major": _("Major pivot"),
     "shape.pivot.minor": _("Minor pivot"),
     "shape.pen.confirmed": _("Confirmed pen"),
@@ -126,7 +125,39 @@ CHART: dict[str, Text] = {
     "bar_of": _("candle {i} of {count}"),
     "dismiss": _("Dismiss"),
 }
-TEXTS: dict[str, Text] = {**STATES, **FEED, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+SHORTCUTS: list[tuple[list[str], Promise]] = [
+    (["/"], _("Search series")),
+    (["1", "…", "6"], _("Timeframe")),
+    (["[", "]"], _("Previous or next symbol")),
+    (["←", "→"], _("Crosshair by one bar")),
+    (["Shift", "← →"], _("Crosshair by ten bars")),
+    (["↑", "↓"], _("Next structure under the crosshair")),
+    (["Enter"], _("Open its card")),
+    (["+", "-"], _("Zoom")),
+    (["0"], _("Fit")),
+    (["Home"], _("Oldest candle held")),
+    (["End", "L"], _("Go to latest")),
+    (["P"], _("Pivots")),
+    (["B"], _("Pens")),
+    (["Z"], _("Zhongshu")),
+    (["A"], _("Anchors")),
+    (["S"], _("Support and resistance")),
+    (["F"], _("Switches of the factors")),
+    (["Esc"], _("Close the card")),
+    (["?"], _("Keyboard shortcuts")),
+]
+TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+
+
+def switches() -> list[Json]:
+    """Return the factors of the catalogue with their features, named in the user's language."""
+
+    def named(entry: Json) -> Json:
+        features = [named(one) for one in entry.get("sub_features", ())]
+        name = STRUCTURES.get(f"feature.{entry['key']}", entry["label"])
+        return {"key": entry["key"], "name": name, "features": features}
+
+    return [named(factor) for factor in catalog()["factors"]]
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -135,6 +166,9 @@ def live(request: HttpRequest) -> HttpResponse:
     about = {
         "texts": TEXTS,
         "known_series": series_with_candles(),
+        "catalog": catalog(),
+        "factors": switches(),
+        "shortcuts": SHORTCUTS,
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",
     }

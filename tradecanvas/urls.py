@@ -7,6 +7,7 @@ from ingest.pages import feeds, steer
 from ledger.pages import ledgers, mend
 from tradecanvas import pages
 from tradecanvas.landing import landing
+from tradecanvas.lamps import lamps
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
 
@@ -21,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("live", pages.live, name="live"),
     path("ledger", ledgers, name="ledger"),
     path("ledger/mend", mend, name="ledger_mend"),
+    path("live/lamps", lamps, name="lamps"),
     path("ingest", feeds, name="ingest"),
     path("ingest/steer", steer, name="ingest-steer"),
     path("about", pages.about, name="about"),

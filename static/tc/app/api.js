@@ -1,9 +1,10 @@
 // @ts-check
 /** Reads from the server: addresses, errors, and the patience for a ledger that is behind. */
 
-/** @import {CandlesAnswer, DrawDelta, FactorCatalog, FactorSlices, FeedState, Frame} from "../types/api" */
+/** @import {CandlesAnswer, DrawDelta, FactorSlices, Frame} from "../types/api" */
 
 export const WINDOW = 2000;
+export const LONG_WINDOW = 5000;
 const BEHIND_TRIES = 6;
 const BEHIND_WAIT_MS = 200;
 
@@ -129,6 +130,17 @@ export class Api {
 
   /**
    * @param {string} series_id
+   * @param {number} at_time
+   * @param {AbortSignal} signal
+   * @returns {Promise<Frame>}
+   */
+  frameAt(series_id, at_time, signal) {
+    const query = { series_id, at_time, window_candles: LONG_WINDOW };
+    return getJson(address("/api/frame/at_time", query), signal);
+  }
+
+  /**
+   * @param {string} series_id
    * @param {number} cursor_version_id
    * @param {AbortSignal} signal
    * @returns {Promise<DrawDelta>}
@@ -147,22 +159,5 @@ export class Api {
   slices(series_id, at_time, signal) {
     const query = { series_id, at_time, window_candles: WINDOW };
     return getJson(address("/api/factor/slices", query), signal);
-  }
-
-  /**
-   * @param {string} series_id
-   * @param {AbortSignal} signal
-   * @returns {Promise<FeedState>}
-   */
-  feedState(series_id, signal) {
-    return getJson(address("/api/ingest/feed", { series_id }), signal);
-  }
-
-  /**
-   * @param {AbortSignal} signal
-   * @returns {Promise<FactorCatalog>}
-   */
-  catalog(signal) {
-    return getJson("/api/factor/catalog", signal);
   }
 }

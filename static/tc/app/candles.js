@@ -2,14 +2,10 @@
 /** The candles that the chart holds: ascending, one per time, the newest ones. */
 
 /** @import {Candle} from "../types/api" */
+/** @import {Change} from "../types/page" */
 
 export const HELD_LIMIT = 20000;
 const TRIM_BLOCK = 2000;
-
-/**
- * What a change means for the chart: nothing, the bars from an index on, or everything.
- * @typedef {{kind: "none"} | {kind: "tail", from: number} | {kind: "all"}} Change
- */
 
 /** @type {Change} */
 const NONE = { kind: "none" };

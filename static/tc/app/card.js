@@ -1,8 +1,8 @@
 // @ts-check
 /** The card of one structure: what, when, at which prices, since when visible, and the raw data. */
 
-/** @import {Shape} from "./shapes.js" */
 /** @import {Words} from "./i18n.js" */
+/** @import {Shape} from "../types/page" */
 
 /**
  * What the card says about a shape, as pairs of a text key and a value.
@@ -79,16 +79,21 @@ export class StructureCard {
    * @param {boolean} pinned whether it stays and can be used, or goes with the pointer
    */
   show(shape, rows, record, pinned) {
-    const key = `shape.${shape.feature}`;
     this.element.dataset["id"] = shape.id;
     this.element.classList.toggle("pinned", pinned);
-    this.#part("title").textContent = this.words.has(key) ? this.words.say(key) : shape.feature;
+    this.#part("title").textContent = this.nameOf(shape);
     this.#part("id").textContent = shape.id;
     this.#part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
     this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
     this.#part("json").textContent = this.json;
     this.#part("copy").textContent = this.words.say("card.copy");
     this.element.hidden = false;
+  }
+
+  /** @param {Shape} shape */
+  nameOf({ feature }) {
+    const key = `shape.${feature}`;
+    return this.words.has(key) ? this.words.say(key) : feature;
   }
 
   /** @param {[string, string]} row */

@@ -2,7 +2,7 @@
 /** The choice of the series: market buttons, symbol list, timeframe tags. */
 
 import { parseSeries } from "./series.js";
-/** @import {Series} from "./series.js" */
+/** @import {Series} from "../types/page" */
 
 const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
 
@@ -19,6 +19,8 @@ export class SeriesControls {
     this.symbols = /** @type {HTMLSelectElement} */ (element.querySelector("select"));
     this.tags = /** @type {HTMLElement} */ (element.querySelector("[data-part=timeframes]"));
     this.symbols.addEventListener("change", () => this.#choose({ symbol: this.symbols.value }));
+    this.search = /** @type {HTMLInputElement} */ (element.querySelector("[type=search]"));
+    this.search.addEventListener("change", () => this.#find());
     for (const button of this.#markets()) {
       button.addEventListener("click", () => this.#choose({ market: button.value }));
     }
@@ -35,6 +37,25 @@ export class SeriesControls {
     this.symbols.value = series.symbol;
     const timeframes = [...new Set([...TIMEFRAMES, series.timeframe])];
     this.tags.replaceChildren(...timeframes.map((timeframe) => this.#tag(timeframe)));
+  }
+
+  /**
+   * Choose the symbol that stands so many places further in the list.
+   * @param {number} by
+   */
+  step(by) {
+    const option = this.symbols.options[this.symbols.selectedIndex + by];
+    if (option) this.#choose({ symbol: option.value });
+  }
+
+  /** Open what was searched for: any series id, or a symbol of this market. */
+  #find() {
+    const text = this.search.value.trim();
+    const series = parseSeries(text) ?? this.known.find((one) => one.symbol === text.toUpperCase());
+    if (!series) return;
+    this.search.value = "";
+    this.search.blur();
+    this.#choose(series);
   }
 
   #markets() {

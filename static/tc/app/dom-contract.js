@@ -2,21 +2,7 @@
 /** The `data-*` attributes of the chart view: what end-to-end tests read, written in one place. */
 
 /** @import {LiveFeed} from "./feed.js" */
-/** @import {Counts, Shape} from "./shapes.js" */
-
-/**
- * @typedef {object} Facts
- * @property {LiveFeed} feed
- * @property {Counts} counts
- * @property {Shape | null} highlight
- * @property {{epoch: number, barSpacing: number}} chart
- * @property {string} message
- * @property {string} wsState
- * @property {string} hovered
- * @property {string[]} hidden
- * @property {boolean} ready
- * @property {number | null} paintMs
- */
+/** @import {Facts} from "../types/page" */
 
 /**
  * The attributes, without `data-`; an unknown value is the empty string.

@@ -6,14 +6,15 @@
  * nothing here knows the document.
  */
 
-import { ApiError, WINDOW, patiently, pause } from "./api.js";
-import { CandleStore, isContiguous } from "./candles.js";
-import { Overlay } from "./overlay.js";
+import { ApiError, LONG_WINDOW, WINDOW, patiently, pause } from "./api.js";
+import { CandleStore, HELD_LIMIT, isContiguous } from "./candles.js";
+import { BLOCK, blockBefore } from "./history.js";
+import { Overlay, generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
 /** @import {Api} from "./api.js" */
-/** @import {Change} from "./candles.js" */
 /** @import {MarketSocket} from "./socket.js" */
 /** @import {Candle, CandlesAnswer, FactorSlices, MarketMessage} from "../types/api" */
+/** @import {FeedListener, LoadStatus} from "../types/page" */
 
 export const EMPTY_TRIES = 5;
 export const UNSTABLE_TRIES = 20;
@@ -22,25 +23,8 @@ export const REPAIR_WAIT_MS = 5000;
 const TRY_WAIT_MS = 200;
 const TRY_WAIT_LIMIT_MS = 1000;
 const PAGE_LIMIT = 5000;
-
-/** @typedef {"idle" | "loading" | "backfilling" | "ready" | "empty" | "error"} LoadStatus */
-/** @typedef {"candles" | "structures"} Part */
-/**
- * Something worth saying; the page chooses the words.
- * @typedef {{kind: "gap", missing: number, time: number}
- *   | {kind: "rebuild", reason: string}
- *   | {kind: "resumed", count: number}
- *   | {kind: "failed", part: Part, error: ApiError}
- *   | {kind: "behind", time: number | null}
- *   | {kind: "drawn"}} Notice
- */
-/**
- * @typedef {object} FeedListener
- * @property {(status: LoadStatus, count: number) => void} status
- * @property {(change: Change) => void} candles
- * @property {() => void} structures
- * @property {(notice: Notice) => void} notice
- */
+/** By how many bars windows overlap: what began in one may be settled in the next only. */
+const OVERLAP = 500;
 
 /**
  * Whether the answer may still be growing: it is short, has holes, or ends before the head.
@@ -85,6 +69,12 @@ export class LiveFeed {
   #deltaWanted = false;
   #deltaRunning = false;
   #repairPlanned = false;
+  #olderRunning = false;
+  #olderExists = false;
+  /** From when on there are structures. */
+  #drawnFrom = -Infinity;
+  /** @type {FactorSlices[]} */
+  #olderSlices = [];
   #closedAtLoss = -Infinity;
 
   /**
@@ -132,12 +122,36 @@ export class LiveFeed {
     await this.#guard(async (signal) => {
       const { candles } = await this.api.candles(this.seriesId, { limit: WINDOW }, signal);
       const last = candles.at(-1)?.candle_time ?? -Infinity;
+      const older = await this.#heldBefore(candles[0]?.candle_time ?? 0, signal);
       const newer = this.candles.closed.filter((candle) => candle.candle_time > last);
-      this.listener.candles(this.candles.replace([...candles, ...newer]));
+      this.listener.candles(this.candles.replace([...older, ...candles, ...newer]));
       this.#setStatus(candles.length ? "ready" : "empty", candles.length);
       await this.#loadFrame(signal);
       this.#follow();
     });
+  }
+
+  /** Bring one more block of older candles, with the structures that belong to them. */
+  async loadOlder() {
+    const { closed } = this.candles;
+    const first = closed[0]?.candle_time ?? 0;
+    if (this.#olderRunning || !this.#olderExists || this.overlay.time === null) return;
+    if (closed.length + BLOCK > HELD_LIMIT) return;
+    this.#olderRunning = true;
+    await this.#guard(async (signal) => {
+      const read = (/** @type {number} */ since, /** @type {number} */ limit) =>
+        this.api.candles(this.seriesId, { since, limit }, signal);
+      const older = await blockBefore(read, first, candleSeconds(this.seriesId));
+      this.#olderExists = older.length > 0;
+      this.listener.candles(this.candles.merge(older));
+      await this.#drawOlder(signal);
+      this.#olderRunning = false;
+    });
+  }
+
+  /** Every slice that was read, the newest first. */
+  get allSlices() {
+    return this.slices ? [this.slices, ...this.#olderSlices] : [];
   }
 
   /** Try again what failed; candles that are drawn stay. */
@@ -206,6 +220,7 @@ export class LiveFeed {
     this.#deltaWanted = false;
     this.#deltaRunning = false;
     this.#repairPlanned = false;
+    this.#olderRunning = false;
   }
 
   #follow() {
@@ -253,6 +268,7 @@ export class LiveFeed {
       answer = await this.api.candles(this.seriesId, {}, signal);
       if (count && sameCandles(before, answer.candles)) break;
     }
+    this.#olderExists = answer.candles.length >= WINDOW;
     this.listener.candles(this.candles.replace(answer.candles));
     this.#setStatus(answer.candles.length ? "ready" : "empty", answer.candles.length);
   }
@@ -271,7 +287,49 @@ export class LiveFeed {
       const frame = await patiently(read, signal);
       this.overlay.replace(frame.draw_state);
       this.slices = frame.factor_slices;
+      this.#drawnFrom = frame.time.aligned_time - WINDOW * candleSeconds(this.seriesId);
+      this.#olderSlices = [];
+      await this.#drawOlder(signal);
     });
+  }
+
+  /**
+   * Read the structures of candles that are older than the drawing.
+   * @param {AbortSignal} signal
+   */
+  async #drawOlder(signal) {
+    const seconds = candleSeconds(this.seriesId);
+    while ((this.candles.all[0]?.candle_time ?? Infinity) < this.#drawnFrom) {
+      const at = this.#drawnFrom + OVERLAP * seconds;
+      const read = () => this.api.frameAt(this.seriesId, at, signal);
+      const { draw_state: draw, factor_slices: slices } = await patiently(read, signal);
+      const version = draw.next_cursor.version_id;
+      // Of another generation: the next delta says so too, and everything is read again.
+      if (version && generationOf(version) !== generationOf(this.overlay.cursor)) return;
+      this.overlay.keep(draw.instruction_catalog_patch);
+      this.#olderSlices.push(slices);
+      this.#drawnFrom = at - LONG_WINDOW * seconds;
+    }
+    this.listener.structures();
+  }
+
+  /**
+   * What is held from before this time, as the server has it now.
+   * @param {number} end
+   * @param {AbortSignal} signal
+   */
+  async #heldBefore(end, signal) {
+    const start = this.candles.all[0]?.candle_time ?? Infinity;
+    let since = Math.max(start, end - HELD_LIMIT * candleSeconds(this.seriesId)) - 1;
+    /** @type {Candle[]} */
+    const found = [];
+    while (since < end - 1) {
+      const choice = { since, limit: PAGE_LIMIT };
+      const { candles } = await this.api.candles(this.seriesId, choice, signal);
+      found.push(...candles.filter((candle) => candle.candle_time < end));
+      since = candles.length < PAGE_LIMIT ? end : (candles.at(-1)?.candle_time ?? end);
+    }
+    return found;
   }
 
   /**
@@ -302,6 +360,7 @@ export class LiveFeed {
     await pause(REPAIR_WAIT_MS, signal).then(
       () => {
         this.#repairPlanned = false;
+        this.#olderRunning = false;
         this.#wantDelta();
       },
       () => undefined,

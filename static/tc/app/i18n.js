@@ -1,7 +1,7 @@
 // @ts-check
 /** The page's texts, in its language, with placeholders and plurals. */
 
-/** @typedef {Record<string, string | {one: string, other: string}>} Texts */
+/** @import {Texts} from "../types/page" */
 
 /**
  * @param {string} id of a `json_script` element

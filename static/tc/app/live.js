@@ -10,9 +10,9 @@ import { ConnectionBadge } from "./connection.js";
 import { SeriesControls } from "./controls.js";
 import { attributesOf, writeAttributes } from "./dom-contract.js";
 import { FactorPanel } from "./factor-panel.js";
-import { FeedNotice } from "./feed-notice.js";
 import { LiveFeed } from "./feed.js";
 import { Words, pageJson } from "./i18n.js";
+import { Lamps } from "./lamps.js";
 import { Legend } from "./legend.js";
 import { FactorChoice, loadSeries, saveSeries } from "./saved.js";
 import { candleSeconds, parseSeries, seriesId } from "./series.js";
@@ -21,12 +21,11 @@ import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
-/** @import {Change} from "./candles.js" */
-/** @import {LoadStatus, Notice} from "./feed.js" */
-/** @import {Series} from "./series.js" */
-/** @import {Shape} from "./shapes.js" */
+/** @import {Keys} from "./keys.js" */
+/** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
+const OLDER_WHEN_LEFT = 200;
 
 /** @param {string} testid */
 function element(testid) {
@@ -43,16 +42,20 @@ function marketSocket() {
   return new WebSocket(`${scheme}://${location.host}/ws/market`);
 }
 
-class LivePage {
+export class LivePage {
   words = new Words(pageJson("texts"), document.documentElement.lang);
   /** @type {string[]} */
   known = pageJson("known-series");
   store = new Store({ hovered: "", selected: "", note: "", error: "" });
   api = new Api();
   /** @type {FactorCatalog} */
-  catalog = { schema_version: 1, factors: [] };
+  catalog = pageJson("catalog");
   /** @type {Shape[]} */
   shapes = [];
+  /** @type {Keys | null} */
+  keys = null;
+  /** @type {number | null} The bar under the crosshair. */
+  bar = null;
   decimals = 2;
   ready = false;
   hadCandles = false;
@@ -65,7 +68,7 @@ class LivePage {
 
   constructor() {
     this.view = element("chart-view");
-    this.choice = new FactorChoice(localStorage);
+    this.choice = new FactorChoice(localStorage, this.catalog);
     this.toasts = new Toasts(partOf("toasts"), this.words.say("dismiss"));
     this.chart = new ChartView(partOf("canvas"), readPalette(this.view), this.words.locale);
     this.chart.layer.setStyle({
@@ -73,7 +76,7 @@ class LivePage {
       formatPrice: (price) => this.price(price),
     });
     this.legend = new Legend(partOf("legend"), this.words);
-    this.panel = new FactorPanel(partOf("factors"), this.choice, this.words, () => this.redraw());
+    this.panel = new FactorPanel(partOf("factors"), this.choice, () => this.redraw());
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
     this.card = new StructureCard(element("structure-card"), this.words, () => this.select(""));
     this.socket = this.makeSocket();
@@ -81,12 +84,12 @@ class LivePage {
     this.badge = new ConnectionBadge(
       element("connection-badge"),
       partOf("connection-detail"),
+      partOf("connection-facts"),
       this.words,
       () => this.feed.candles.lastClosedTime,
+      () => this.socket.heardAt,
     );
-    this.feedNotice = new FeedNotice(partOf("feed"), this.words, (id, signal) =>
-      this.api.feedState(id, signal),
-    );
+    this.lamps = new Lamps(partOf("lamps"), partOf("feed"), this.words.say("lamp.unknown"));
     this.listen();
   }
 
@@ -98,7 +101,10 @@ class LivePage {
         this.badge.show(state, about);
         this.scheduleWrite();
       },
-      message: (message) => this.feed.take(message),
+      message: (message) => {
+        this.feed.take(message);
+        if (message.type !== "candle_forming") this.lamps.soon();
+      },
       connected: () => this.feed.connected(),
       resumed: () => this.feed.resumed(),
     });
@@ -121,6 +127,7 @@ class LivePage {
     });
     this.store.subscribe(["hovered", "selected"], () => void this.showCard());
     this.chart.onPointer(({ index, hovered }) => {
+      this.bar = index;
       this.store.set({ hovered });
       this.legend.show(this.feed.candles.all, index, this.decimals);
     });
@@ -129,16 +136,24 @@ class LivePage {
     partOf("retry").addEventListener("click", () => void this.feed.retry());
     partOf("latest").addEventListener("click", () => this.chart.goToLatest());
     document.addEventListener("themechange", () => this.chart.setPalette(readPalette(this.view)));
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.select("");
-    });
+    for (const type of ["keydown", "click"]) document.addEventListener(type, this);
     addEventListener("online", () => this.socket.retryNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.socket.retryNow();
     });
   }
 
-  async start() {
+  /** @param {Event} event */
+  async handleEvent(event) {
+    if (event.type === "click" && !(/** @type {Element} */ (event.target).closest("[data-key]"))) return;
+    if (!this.keys) {
+      const { Keys } = await import("./keys.js");
+      this.keys ??= new Keys(this);
+    }
+    this.keys.handle(event);
+  }
+
+  start() {
     const asked = new URLSearchParams(location.search).get("series_id");
     const linked = asked === null ? null : parseSeries(asked);
     if (asked !== null && !linked) {
@@ -148,19 +163,6 @@ class LivePage {
     this.controls.show(series);
     this.open(series);
     this.socket.start();
-    await this.loadCatalog();
-  }
-
-  async loadCatalog() {
-    try {
-      this.catalog = await this.api.catalog(new AbortController().signal);
-    } catch {
-      this.toasts.show(this.words.say("failed.catalog"), "error");
-      return;
-    }
-    this.choice.setDefaults(this.catalog);
-    this.panel.show(this.catalog);
-    this.redraw();
   }
 
   /** @param {Series} series */
@@ -171,13 +173,14 @@ class LivePage {
     document.title = `${series.symbol} ${series.timeframe} · trade_canvas`;
     const { symbol, timeframe } = series;
     this.view.setAttribute("aria-label", this.words.say("chart_label", { symbol, timeframe }));
+    this.bar = null;
     this.ready = false;
     this.paintMs = null;
     this.openedAt = performance.now();
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     void this.feed.open(id);
-    this.feedNotice.watch(id);
+    this.lamps.watch(id);
     this.write();
   }
 
@@ -302,14 +305,25 @@ class LivePage {
       return;
     }
     this.fillCard(shape);
-    if (!selected || recordOf(shape, this.feed.slices)) return;
+    if (!selected || this.recordOf(shape)) return;
     await this.feed.readSlices();
     if (this.store.get("selected") === id) this.fillCard(shape);
   }
 
+  /** @param {string} id */
+  nameOf(id) {
+    const shape = this.shapes.find((one) => one.id === id);
+    return shape ? this.card.nameOf(shape) : id;
+  }
+
+  /** @param {Shape} shape */
+  recordOf(shape) {
+    return this.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+  }
+
   /** @param {Shape} shape */
   fillCard(shape) {
-    const record = recordOf(shape, this.feed.slices);
+    const record = this.recordOf(shape);
     const { words, feed } = this;
     const rows = cardRows(shape, record, {
       price: (value) => this.price(value),
@@ -341,6 +355,7 @@ class LivePage {
     const isVisible = (/** @type {string} */ feature) => choice.isVisible(feature);
     const [first, last] = [held[0]?.candle_time ?? Infinity, held.at(-1)?.candle_time ?? -Infinity];
     partOf("latest").hidden = chart.showsHead;
+    if (this.ready && chart.barsBefore < OLDER_WHEN_LEFT) void feed.loadOlder();
     writeAttributes(
       this.view,
       attributesOf({
@@ -359,4 +374,4 @@ class LivePage {
   }
 }
 
-void new LivePage().start();
+new LivePage().start();

@@ -1,8 +1,8 @@
 // @ts-check
 /** What the browser remembers: the last series, the factor switches, the theme. */
 
-/** @import {Series} from "./series.js" */
 /** @import {FactorCatalog} from "../types/api" */
+/** @import {Series} from "../types/page" */
 
 const UI_KEY = "trade-canvas-ui";
 const FACTORS_KEY = "trade-canvas-factors";
@@ -62,7 +62,7 @@ export function loadSeries(storage) {
  * @param {Series} series
  */
 export function saveSeries(storage, series) {
-  writeState(storage, UI_KEY, series);
+  writeState(storage, UI_KEY, { ...series });
 }
 
 /** Which factors and features are shown; a feature is, only if its factor is too. */
@@ -72,21 +72,20 @@ export class FactorChoice {
   /** @type {Record<string, boolean>} */
   #defaults = {};
 
-  /** @param {Storage} storage */
-  constructor(storage) {
+  /**
+   * @param {Storage} storage
+   * @param {FactorCatalog} catalog
+   */
+  constructor(storage, catalog) {
     this.storage = storage;
-    const chosen = readState(storage, FACTORS_KEY).state["visibleFeatures"];
-    for (const [key, value] of Object.entries(chosen ?? {})) {
-      if (typeof value === "boolean") this.#chosen[key] = value;
-    }
-  }
-
-  /** @param {FactorCatalog} catalog */
-  setDefaults(catalog) {
     for (const factor of catalog.factors) {
       for (const entry of [factor, ...factor.sub_features]) {
         this.#defaults[entry.key] = entry.default_visible;
       }
+    }
+    const chosen = readState(storage, FACTORS_KEY).state["visibleFeatures"];
+    for (const [key, value] of Object.entries(chosen ?? {})) {
+      if (typeof value === "boolean") this.#chosen[key] = value;
     }
   }
 

@@ -1,9 +1,9 @@
 // @ts-check
 /** What a series is called: `exchange:market:symbol:timeframe`; a symbol may hold a colon. */
 
-const UNIT_SECONDS = { m: 60, h: 3600, d: 86400 };
+/** @import {Series} from "../types/page" */
 
-/** @typedef {{exchange: string, market: string, symbol: string, timeframe: string}} Series */
+const UNIT_SECONDS = { m: 60, h: 3600, d: 86400 };
 
 /**
  * The seconds of a timeframe such as `5m`, or null where it is none.

@@ -6,23 +6,7 @@
 
 import { floorIndex } from "./candles.js";
 /** @import {Candle, FactorSlices, Instruction, Point} from "../types/api" */
-
-/**
- * One thing on the chart.
- * @typedef {object} Shape
- * @property {string} id what the pointer reports
- * @property {string} feature
- * @property {"box" | "line" | "mark"} kind
- * @property {Point[]} points corners of a box (start and top, end and bottom), ends of a line, or
- *   the one place of a mark
- * @property {number | null} visibleTime when it became visible; null for what may still change
- * @property {boolean} dashed
- * @property {boolean} up direction of entry, of a line, or of an arrow
- * @property {string} color the server's colour, for features that we do not know
- * @property {number} width
- * @property {"circle" | "arrow" | null} glyph
- * @property {Instruction[]} items
- */
+/** @import {Counts, Shape} from "../types/page" */
 
 /** Features whose polylines come in pairs, an upper and a lower edge. */
 const BOX_FEATURES = new Set(["zhongshu.alive", "zhongshu.dead"]);
@@ -148,17 +132,6 @@ export function buildShapes(items, candles) {
   for (const [id, edges] of boxes) shapes.push(...boxShapes(id, edges));
   return shapes;
 }
-
-/**
- * Numbers of what is drawn, as the page's attributes state them.
- * @typedef {object} Counts
- * @property {number} pivots
- * @property {number} penPoints
- * @property {number} zhongshu
- * @property {number} anchors
- * @property {number} switches
- * @property {number} sr
- */
 
 /**
  * Count the visible shapes that touch the held candles.

@@ -9,6 +9,7 @@
  */
 
 /** @import {MarketMessage} from "../types/api" */
+/** @import {SocketListener, SocketState} from "../types/page" */
 
 export const SILENCE_MS = 20000;
 export const STALE_MS = 5000;
@@ -21,7 +22,6 @@ const PROBE = "ping";
 const PROBE_ANSWER = `unknown message type: ${PROBE}`;
 const FINAL_CODES = [1008, 1009];
 
-/** @typedef {"connecting" | "open" | "stale" | "reconnecting" | "closed"} SocketState */
 /** @typedef {ReturnType<typeof setTimeout>} Timer */
 
 /**
@@ -33,15 +33,6 @@ export function backoff(attempt) {
   return Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
 }
 
-/**
- * What the connection tells its owner.
- * @typedef {object} SocketListener
- * @property {(state: SocketState, about: {waitMs: number, attempt: number, reason: string}) => void} state
- * @property {(message: MarketMessage) => void} message of the followed series
- * @property {() => void} connected the transport is up, before any subscription
- * @property {() => void} resumed the catch-up after a reconnection has been received
- */
-
 export class MarketSocket {
   /** @type {SocketState} */
   #state = "connecting";
@@ -51,6 +42,8 @@ export class MarketSocket {
   #followed = null;
   #hasFollowed = false;
   #attempt = 0;
+  /** @type {number | null} When the last message came. */
+  heardAt = null;
   #resuming = false;
   /** @type {Timer | undefined} */
   #retryTimer;
@@ -160,6 +153,7 @@ export class MarketSocket {
   /** @param {string} text */
   #received(text) {
     this.#watchSilence();
+    this.heardAt = performance.now();
     if (this.#state === "stale") this.#become(this.#followed ? "open" : "connecting");
     /** @type {MarketMessage} */
     const message = JSON.parse(text);

@@ -1,24 +1,20 @@
 // @ts-check
-/** Light or dark: the system's choice, unless the user made one; and the language form. */
+/** Theme and colours: the first choice of each list, unless the user made another; the language. */
 
-const KEY = "trade-canvas-theme";
-
-/** @param {HTMLSelectElement} select */
-export function setUpTheme(select) {
-  select.value = document.documentElement.dataset["theme"] ?? "system";
+/** @param {HTMLSelectElement} select its name is that of the page's attribute */
+export function setUpChoice(select) {
+  const { name, options } = select;
+  const { dataset } = document.documentElement;
+  select.value = dataset[name] ?? options[0]?.value ?? "";
   select.addEventListener("change", () => {
-    if (select.value === "system") {
-      localStorage.removeItem(KEY);
-      delete document.documentElement.dataset["theme"];
-    } else {
-      localStorage.setItem(KEY, select.value);
-      document.documentElement.dataset["theme"] = select.value;
+    const key = `trade-canvas-${name}`;
+    if (select.selectedIndex) localStorage.setItem(key, (dataset[name] = select.value));
+    else {
+      localStorage.removeItem(key);
+      delete dataset[name];
     }
     document.dispatchEvent(new Event("themechange"));
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
-    document.dispatchEvent(new Event("themechange")),
-  );
 }
 
 /** @param {HTMLFormElement} form */
@@ -30,5 +26,10 @@ export function setUpLanguage(form) {
   });
 }
 
-setUpTheme(/** @type {HTMLSelectElement} */ (document.querySelector("[data-testid=theme-select]")));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+  document.dispatchEvent(new Event("themechange")),
+);
+for (const select of document.querySelectorAll("select[name=theme], select[name=colors]")) {
+  setUpChoice(/** @type {HTMLSelectElement} */ (select));
+}
 setUpLanguage(/** @type {HTMLFormElement} */ (document.querySelector("#language")));

@@ -12,17 +12,14 @@ import { Layout, findGaps } from "./layout.js";
 import { StructureLayer } from "./structure-layer.js";
 /** @import {CandlestickData, DeepPartial, HistogramData, IChartApi, ISeriesApi, MouseEventParams, TimeChartOptions, UTCTimestamp} from "lightweight-charts" */
 /** @import {Candle} from "../types/api" */
-/** @import {Change} from "../app/candles.js" */
-/** @import {Shape} from "../app/shapes.js" */
 /** @import {Palette} from "./palette.js" */
+/** @import {Change, Pointer, Shape} from "../types/page" */
 
 const FIRST_BARS = 260;
 const RIGHT_BARS = 8;
 const WIDEST_BAR = 20;
 const SET_DATA_ABOVE = 50;
 const CONFLATE_FROM = 20000;
-
-/** @typedef {{index: number | null, hovered: string}} Pointer */
 
 export class ChartView {
   /** @type {IChartApi} */
@@ -81,6 +78,11 @@ export class ChartView {
   get showsHead() {
     const range = this.#chart.timeScale().getVisibleLogicalRange();
     return !range || !this.#candles.length || range.to >= this.#candles.length - 1;
+  }
+
+  /** How many bars there are to the left of the view. */
+  get barsBefore() {
+    return this.#chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
   }
 
   /**
@@ -143,6 +145,46 @@ export class ChartView {
     this.#chart.timeScale().scrollToPosition(RIGHT_BARS, false);
   }
 
+  goToOldest() {
+    this.#show(0);
+  }
+
+  /**
+   * Zoom around the middle of the view, or around the newest bar while that is in view.
+   * @param {number} factor
+   */
+  zoom(factor) {
+    const timeScale = this.#chart.timeScale();
+    const range = timeScale.getVisibleLogicalRange();
+    if (!range) return;
+    const middle = this.showsHead ? range.to : (range.from + range.to) / 2;
+    const [from, to] = [range.from, range.to].map((end) => middle + (end - middle) / factor);
+    timeScale.setVisibleLogicalRange({ from: from ?? 0, to: to ?? 0 });
+  }
+
+  /**
+   * Put the crosshair on a bar, and bring that into view.
+   * @param {number} index
+   */
+  setCrosshair(index) {
+    const candle = this.#candles[index];
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    if (!candle || !range) return;
+    if (index < range.from + 1) this.#show(index - 1);
+    if (index > range.to - 1) this.#show(index + 1 - (range.to - range.from));
+    this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
+  }
+
+  /**
+   * Begin the view at this bar; the zoom stays.
+   * @param {number} from
+   */
+  #show(from) {
+    const timeScale = this.#chart.timeScale();
+    const range = timeScale.getVisibleLogicalRange();
+    if (range) timeScale.setVisibleLogicalRange({ from, to: from + range.to - range.from });
+  }
+
   /** @param {() => void} listener called when place or zoom have changed */
   onView(listener) {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange(listener);
@@ -151,7 +193,10 @@ export class ChartView {
 
   /** @param {(pointer: Pointer) => void} listener */
   onPointer(listener) {
-    this.#chart.subscribeCrosshairMove((event) => listener(this.#pointer(event)));
+    this.#chart.subscribeCrosshairMove((event) => {
+      // A crosshair that was put somewhere has a place, but nothing that moved it there.
+      if (event.sourceEvent || !event.point) listener(this.#pointer(event));
+    });
   }
 
   /** @param {(pointer: Pointer) => void} listener */

@@ -1,13 +1,7 @@
 // @ts-check
 /** What is under the pointer: distances in pixels, and the nearest of several things. */
 
-/** @typedef {{x: number, y: number}} Spot */
-/**
- * @typedef {object} Target
- * @property {string} id
- * @property {"box" | "line" | "mark"} kind
- * @property {Spot[]} spots opposite corners of a box, ends of a line, centre of a mark
- */
+/** @import {Spot, Target} from "../types/page" */
 
 const TOLERANCE = { mark: 8, line: 5, box: 3 };
 /** @type {Target["kind"][]} What lies on top is asked first. */

@@ -2,7 +2,7 @@
 /** Where shapes lie on the time scale, in bars, and which of them a view can show. */
 
 import { floorIndex } from "../app/candles.js";
-/** @import {Shape} from "../app/shapes.js" */
+/** @import {Gap, Placed, Shape} from "../types/page" */
 
 /**
  * The bar of a time. A time between bars is mapped to the bar before it; one outside of the held
@@ -20,8 +20,6 @@ export function barOf(times, seconds, time) {
   if (time > last) return times.length - 1 + (time - last) / seconds;
   return floorIndex(times, time);
 }
-
-/** @typedef {{shape: Shape, bars: number[], seen: number | null, from: number, to: number}} Placed */
 
 /** Shapes sorted by their first bar, with the furthest end so far, to find those in view. */
 export class Layout {
@@ -87,8 +85,6 @@ function place(shape, times, seconds) {
   const ends = seen === null ? bars : [...bars, seen];
   return { shape, bars, seen, from: Math.min(...ends), to: Math.max(...ends) };
 }
-
-/** @typedef {{bar: number, missing: number}} Gap */
 
 /**
  * The holes between neighbouring candles: after which bar, and how many are missing.

@@ -1,7 +1,7 @@
 // @ts-check
 /** The colours of the chart, read from the page's style sheet so that themes live in one place. */
 
-/** @import {Shape} from "../app/shapes.js" */
+/** @import {Shape, Stroke} from "../types/page" */
 
 const NAMES = /** @type {const} */ ([
   "background", "text", "muted", "grid", "border", "up", "down", "forming-up", "forming-down",
@@ -26,11 +26,6 @@ export function readPalette(element) {
   probe.remove();
   return { ...Object.fromEntries(colors), font: getComputedStyle(element).fontFamily };
 }
-
-/**
- * How a shape is stroked.
- * @typedef {{color: string, width: number, dash: number[], alpha: number}} Stroke
- */
 
 const LONG_DASH = [9, 5];
 const DOTS = [2, 4];

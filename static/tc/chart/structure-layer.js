@@ -6,13 +6,12 @@ import { Layout } from "./layout.js";
 import { strokeOf } from "./palette.js";
 /** @import {CanvasRenderingTarget2D} from "fancy-canvas" */
 /** @import {IChartApi, IPrimitivePaneView, ISeriesApi, ISeriesPrimitive, Logical, PrimitivePaneViewZOrder, PrimitiveHoveredItem, SeriesAttachedParameter, Time} from "lightweight-charts" */
-/** @import {Gap, Placed} from "./layout.js" */
-/** @import {Spot, Target} from "./hit.js" */
-/** @import {Palette, Stroke} from "./palette.js" */
-/** @import {Shape} from "../app/shapes.js" */
+/** @import {Palette} from "./palette.js" */
+/** @import {Gap, Paint, Placed, Scales, Shape, Spot, Stroke, Target} from "../types/page" */
 
 const MARK_OFFSET = 9;
 const SWITCH_OFFSET = 24;
+const GAP_LABEL = 30;
 const SIMPLE_BELOW = 2;
 const SKELETON_BELOW = 0.5;
 const SKELETON = new Set(["pen.confirmed", "zhongshu.alive", "zhongshu.dead"]);
@@ -20,13 +19,6 @@ const SKELETON = new Set(["pen.confirmed", "zhongshu.alive", "zhongshu.dead"]);
 const FINE = new Set(["pivot.minor"]);
 /** @type {string[]} Painted in this order, so that anchors lie on top. */
 const ORDER = ["", "sr", "pen", "pivot", "anchor"];
-
-/**
- * The time scale and the price scale of one frame.
- * @typedef {{x: (bar: number) => number, y: (price: number) => number, spacing: number,
- *   from: number, to: number}} Scales
- */
-/** @typedef {{context: CanvasRenderingContext2D, scales: Scales, height: number}} Paint */
 
 /** @param {Placed} placed */
 function orderOf({ shape }) {
@@ -128,6 +120,16 @@ export class StructureLayer {
     return externalId === null ? null : { externalId, zOrder: "top", cursorStyle: "pointer" };
   }
 
+  /**
+   * The structures that are shown at a bar.
+   * @param {number} bar
+   */
+  at(bar) {
+    const scales = this.#scales();
+    const found = this.#layout.between(bar, bar);
+    return found.filter((one) => scales && this.#shows(one, scales)).map(({ shape }) => shape.id);
+  }
+
   /** @returns {Scales | null} */
   #scales() {
     const time = this.#chart?.timeScale();
@@ -161,7 +163,12 @@ export class StructureLayer {
     const { from, to, spacing } = paint.scales;
     if (spacing >= SIMPLE_BELOW) {
       const inView = this.#gaps.filter(({ bar }) => bar >= from - 1 && bar <= to);
-      for (const gap of inView) paintGap(paint, gap, this.#palette);
+      let labelled = -Infinity;
+      for (const gap of inView) {
+        const hasRoom = (gap.bar - labelled) * spacing > GAP_LABEL;
+        if (hasRoom) labelled = gap.bar;
+        paintGap(paint, gap, this.#palette, hasRoom);
+      }
     }
     for (const placed of this.#inView(paint.scales)) {
       if (placed.shape.kind === "box") this.#paintBox(paint, placed);
@@ -370,15 +377,16 @@ function paintArrow({ context, scales }, placed, stroke, palette) {
  * @param {Paint} paint
  * @param {Gap} gap
  * @param {Palette} palette
+ * @param {boolean} hasRoom
  */
-function paintGap({ context, scales, height }, { bar, missing }, palette) {
+function paintGap({ context, scales, height }, { bar, missing }, palette, hasRoom) {
   const middle = (scales.x(bar) + scales.x(bar + 1)) / 2;
-  const half = Math.min(6, Math.max(1, scales.spacing / 3));
+  const half = Math.min(6, Math.max(3, scales.spacing / 3));
   context.save();
   context.beginPath();
   context.rect(middle - half, 0, 2 * half, height);
   context.clip();
-  applyStroke(context, { color: palette.gap, width: 1, dash: [], alpha: 0.55 });
+  applyStroke(context, { color: palette.gap, width: 1, dash: [], alpha: 0.8 });
   context.beginPath();
   for (let y = -2 * half; y < height; y += 6) {
     context.moveTo(middle - half, y + 2 * half);
@@ -386,9 +394,8 @@ function paintGap({ context, scales, height }, { bar, missing }, palette) {
   }
   context.stroke();
   context.restore();
-  if (scales.spacing < 8) return;
-  context.fillStyle = palette.muted;
-  context.font = `10px ${palette.font}`;
+  context.fillStyle = palette.text;
+  context.font = `11px ${palette.font}`;
   context.textAlign = "center";
-  context.fillText(String(missing), middle, height - 6);
+  if (hasRoom) context.fillText(String(missing), middle, height - 6);
 }

@@ -99,16 +99,6 @@ export interface FactorCatalog {
   factors: FactorEntry[];
 }
 
-export interface FeedState {
-  series_id: string;
-  base_series_id: string;
-  state: string;
-  next_attempt_in_s: number;
-  last_frame_at: number | null;
-  last_closed_time: number | null;
-  circuit: string;
-}
-
 export type MarketMessage =
   | { type: "candle_closed"; series_id: string; candle: Candle }
   | { type: "candles_batch"; series_id: string; candles: Candle[] }

@@ -48,3 +48,21 @@ test("a delta that names an unknown instruction is refused", () => {
 test("the generation is what stands above 32 bits", () => {
   assert.deepEqual([0, 2 ** 32 - 1, 2 ** 32, 5 * 2 ** 32 + 7].map(generationOf), [0, 0, 1, 5]);
 });
+
+test("what is settled stays drawn when the window has left it behind", () => {
+  const line = (...points) => polyline("pen.confirmed", points);
+  const anchor = polyline("anchor.current", [[60, 1], [120, 2]]);
+  const overlay = after(draw(120, 3, [PIVOT, anchor, line([60, 1], [120, 2], [180, 1])]));
+  overlay.apply(draw(240, 5, [line([120, 2], [180, 1], [240, 3])]));
+  assert.deepEqual(ids(overlay), ["pen.confirmed", PIVOT.instruction_id]);
+  const times = overlay.active()[0].definition.points.map((point) => point.time);
+  assert.deepEqual(times, [60, 120, 180, 240]);
+});
+
+test("a new frame forgets what was kept", () => {
+  const overlay = after(draw(120, 3, [PIVOT]));
+  overlay.keep([marker("pivot.major:0:support:2", 0)]);
+  assert.equal(ids(overlay).length, 2);
+  overlay.replace(draw(120, 3, []));
+  assert.deepEqual(ids(overlay), []);
+});

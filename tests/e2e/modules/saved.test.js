@@ -23,8 +23,7 @@ const CATALOG = {
 };
 
 function choice(shelf = new Shelf()) {
-  const made = new FactorChoice(shelf);
-  made.setDefaults(CATALOG);
+  const made = new FactorChoice(shelf, CATALOG);
   return made;
 }
 

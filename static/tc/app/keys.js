@@ -1,0 +1,133 @@
+// @ts-check
+/**
+ * The keyboard: what each key does. A button with `data-key` does what its key does. Loaded with
+ * the first of them, so that the chart need not wait for it.
+ */
+
+/** @import {LivePage} from "./live.js" */
+
+const ZOOM = 1.25;
+const SAY_EVERY_MS = 1000;
+/** @type {Record<string, string>} */
+const FACTORS = { p: "pivot", b: "pen", z: "zhongshu", a: "anchor", s: "sr" };
+
+/** @param {string} selector */
+function find(selector) {
+  return /** @type {HTMLElement | null} */ (document.querySelector(selector));
+}
+
+/** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => void>} */
+const ANYWHERE = {
+  "?": () => /** @type {HTMLDialogElement} */ (find("[data-testid=shortcut-help]")).showModal(),
+  "/": () => find("[data-testid=series-search]")?.focus(),
+  f: () => find("[data-part=factors] input")?.focus(),
+  "[": (_, page) => page.controls.step(-1),
+  "]": (_, page) => page.controls.step(1),
+  "+": (_, page) => page.chart.zoom(ZOOM),
+  "-": (_, page) => page.chart.zoom(1 / ZOOM),
+  "0": (_, page) => page.chart.fit(),
+  home: (_, page) => page.chart.goToOldest(),
+  end: (_, page) => page.chart.goToLatest(),
+  l: (_, page) => page.chart.goToLatest(),
+  escape: (_, page) => page.select(""),
+};
+/** Only while the chart itself has the focus: elsewhere these keys scroll and press. */
+/** @type {typeof ANYWHERE} */
+const ON_CHART = {
+  arrowleft: (keys, _, big) => keys.move(big ? -10 : -1),
+  arrowright: (keys, _, big) => keys.move(big ? 10 : 1),
+  arrowup: (keys) => keys.next(-1),
+  arrowdown: (keys) => keys.next(1),
+  enter: (_, page) => page.select(page.store.get("hovered")),
+};
+
+export class Keys {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #saying;
+  #heard = -Infinity;
+
+  /** @param {LivePage} page */
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** @param {Event} event a key that is pressed, or a click */
+  handle(event) {
+    if (event instanceof KeyboardEvent) this.#press(event);
+    else {
+      const button = /** @type {Element} */ (event.target).closest("[data-key]");
+      if (button) this.#run(button.getAttribute("data-key") ?? "", false);
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+    if (target.matches("select, textarea, input:not([type=checkbox])")) return;
+    const onChart = target === this.page.view;
+    if (this.#run(event.key.toLowerCase(), event.shiftKey, onChart)) event.preventDefault();
+  }
+
+  /**
+   * Do what the key stands for; false where it stands for nothing.
+   * @param {string} key
+   * @param {boolean} big
+   */
+  #run(key, big, onChart = false) {
+    const action = ANYWHERE[key] ?? (onChart ? ON_CHART[key] : undefined);
+    const button = /^[1-6]$/.test(key)
+      ? find(`[data-part=timeframes] button:nth-child(${key})`)
+      : find(`[data-testid="factor-toggle-${FACTORS[key]}"]`);
+    if (action) action(this, this.page, big);
+    else button?.click();
+    return Boolean(action ?? button);
+  }
+
+  /**
+   * Move the crosshair by this many bars.
+   * @param {number} by
+   */
+  move(by) {
+    const { page } = this;
+    const last = page.feed.candles.all.length - 1;
+    if (last < 0) return;
+    page.bar = Math.min(last, Math.max(0, (page.bar ?? last + (by < 0 ? 1 : 0)) + by));
+    page.chart.setCrosshair(page.bar);
+    page.store.set({ hovered: "" });
+    page.legend.show(page.feed.candles.all, page.bar, page.decimals);
+    this.#say();
+  }
+
+  /**
+   * Go to the next structure under the crosshair.
+   * @param {number} by
+   */
+  next(by) {
+    const { page } = this;
+    const ids = this.#under();
+    const at = ids.indexOf(page.store.get("hovered"));
+    const place = at < 0 ? (by > 0 ? 0 : -1) : (at + by) % ids.length;
+    page.store.set({ hovered: ids.at(place) ?? "" });
+    this.#say();
+  }
+
+  #under() {
+    return this.page.chart.layer.at(this.page.bar ?? this.page.feed.candles.all.length - 1);
+  }
+
+  /** Tell who listens instead of looking, once a second at most. */
+  #say() {
+    clearTimeout(this.#saying);
+    const wait = Math.max(0, this.#heard + SAY_EVERY_MS - performance.now());
+    this.#saying = setTimeout(() => {
+      this.#heard = performance.now();
+      const hovered = this.page.store.get("hovered");
+      const ids = hovered ? [hovered] : this.#under();
+      const spoken = /** @type {HTMLElement} */ (find("[data-part=spoken]"));
+      const names = ids.map((id) => this.page.nameOf(id));
+      const bar = [...this.page.legend.element.children].map((part) => part.textContent);
+      spoken.textContent = [...(hovered ? [] : bar), ...names].join("; ");
+    }, wait);
+  }
+}

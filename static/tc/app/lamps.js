@@ -1,0 +1,110 @@
+// @ts-check
+/** The lamps, which the server renders: fetched again and again, open ones stay open. */
+
+const EVERY_MS = 5000;
+const EVERY_MS_BAD = 2000;
+const APART_MS = 600;
+const STATUS = ["data-kline-status", "data-factor-draw-status"];
+
+export class Lamps {
+  #seriesId = "";
+  #asking = new AbortController();
+  #askedAt = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #next;
+
+  /**
+   * @param {HTMLElement} place
+   * @param {HTMLElement} notice says what does not work about the feed
+   * @param {string} unknown the text of a lamp of which nothing is known
+   */
+  constructor(place, notice, unknown) {
+    this.place = place;
+    this.notice = notice;
+    this.unknown = unknown;
+    // A lamp that opens tells more than it did when it was closed.
+    place.addEventListener("toggle", () => this.soon(), true);
+    document.addEventListener("click", ({ target }) => {
+      if (!place.contains(/** @type {Node} */ (target))) this.#close();
+    });
+    document.addEventListener("keydown", ({ key }) => {
+      if (key === "Escape") this.#close();
+    });
+    addEventListener("focus", () => this.soon());
+    document.addEventListener("visibilitychange", () => this.soon());
+  }
+
+  /** @param {string} seriesId */
+  watch(seriesId) {
+    this.#seriesId = seriesId;
+    this.#notice("");
+    void this.#refresh();
+  }
+
+  /** Something has happened: look, but not at every one of many events. */
+  soon() {
+    this.#plan(Math.max(0, this.#askedAt + APART_MS - performance.now()));
+  }
+
+  #close() {
+    this.place.querySelector("[open]")?.removeAttribute("open");
+  }
+
+  /** @param {number} ms */
+  #plan(ms) {
+    clearTimeout(this.#next);
+    this.#next = setTimeout(() => void this.#refresh(), ms);
+  }
+
+  async #refresh() {
+    clearTimeout(this.#next);
+    this.#asking.abort();
+    const { signal } = (this.#asking = new AbortController());
+    this.#askedAt = performance.now();
+    const open = [...this.place.querySelectorAll("[open]")].map((one) => one.getAttribute("data-lamp"));
+    const query = new URLSearchParams({ series_id: this.#seriesId, open: open.join(" ") });
+    try {
+      const answer = document.hidden ? null : await fetch(`/live/lamps?${query}`, { signal });
+      if (answer?.ok) this.#show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      else if (answer) this.#forget();
+    } catch {
+      if (!signal.aborted) this.#forget();
+    }
+    const bad = this.place.querySelector("[data-status=yellow], [data-status=red]");
+    if (!signal.aborted) this.#plan(bad ? EVERY_MS_BAD : EVERY_MS);
+  }
+
+  /** @param {Document} fresh */
+  #show(fresh) {
+    this.#notice(fresh.querySelector("[data-feed]")?.textContent ?? "");
+    for (const lamp of fresh.querySelectorAll("details")) {
+      const old = this.place.querySelector(`[data-lamp=${lamp.dataset["lamp"]}]`);
+      if (!old) this.place.prepend(...fresh.querySelectorAll("details"));
+      if (!old) return;
+      for (const { name, value } of lamp.attributes) old.setAttribute(name, value);
+      for (const [i, part] of [...lamp.children].entries()) {
+        // Nothing is taken from under the fingers of somebody who is in it.
+        const held = old.children[i];
+        if (!held || (i && held.contains(document.activeElement))) continue;
+        if (held.innerHTML !== part.innerHTML) held.innerHTML = part.innerHTML;
+      }
+    }
+  }
+
+  /** The server does not answer; the badge of the connection says so. */
+  #forget() {
+    this.#notice("");
+    for (const text of this.place.querySelectorAll("[data-text]")) {
+      text.textContent = this.unknown;
+      text.parentElement?.setAttribute("data-status", "gray");
+      const lamp = text.closest("details");
+      for (const name of STATUS) if (lamp?.hasAttribute(name)) lamp.setAttribute(name, "gray");
+    }
+  }
+
+  /** @param {string} text */
+  #notice(text) {
+    this.notice.hidden = text === "";
+    if (this.notice.textContent !== text) this.notice.textContent = text;
+  }
+}

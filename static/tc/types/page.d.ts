@@ -1,0 +1,147 @@
+/** What the modules of the chart hand to each other. */
+
+import type { ApiError } from "../app/api.js";
+import type { LiveFeed } from "../app/feed.js";
+import type { Instruction, MarketMessage, Point } from "./api";
+
+export type Texts = Record<string, string | { one: string; other: string }>;
+
+export interface Series {
+  exchange: string;
+  market: string;
+  symbol: string;
+  timeframe: string;
+}
+
+/** What a change means for the chart: nothing, the bars from an index on, or everything. */
+export type Change = { kind: "none" } | { kind: "tail"; from: number } | { kind: "all" };
+
+export type LoadStatus = "idle" | "loading" | "backfilling" | "ready" | "empty" | "error";
+export type Part = "candles" | "structures";
+
+/** Something worth saying; the page chooses the words. */
+export type Notice =
+  | { kind: "gap"; missing: number; time: number }
+  | { kind: "rebuild"; reason: string }
+  | { kind: "resumed"; count: number }
+  | { kind: "failed"; part: Part; error: ApiError }
+  | { kind: "behind"; time: number | null }
+  | { kind: "drawn" };
+
+export interface FeedListener {
+  status: (status: LoadStatus, count: number) => void;
+  candles: (change: Change) => void;
+  structures: () => void;
+  notice: (notice: Notice) => void;
+}
+
+export type SocketState = "connecting" | "open" | "stale" | "reconnecting" | "closed";
+
+/** What the connection tells its owner. */
+export interface SocketListener {
+  state: (state: SocketState, about: { waitMs: number; attempt: number; reason: string }) => void;
+  /** A message of the followed series. */
+  message: (message: MarketMessage) => void;
+  /** The transport is up, before any subscription. */
+  connected: () => void;
+  /** The catch-up after a reconnection has been received. */
+  resumed: () => void;
+}
+
+/** One thing on the chart. */
+export interface Shape {
+  /** What the pointer reports. */
+  id: string;
+  feature: string;
+  kind: "box" | "line" | "mark";
+  /** Corners of a box (start and top, end and bottom), ends of a line, or the one place of a mark. */
+  points: Point[];
+  /** When it became visible; null for what may still change. */
+  visibleTime: number | null;
+  dashed: boolean;
+  /** Direction of entry, of a line, or of an arrow. */
+  up: boolean;
+  /** The server's colour, for features that we do not know. */
+  color: string;
+  width: number;
+  glyph: "circle" | "arrow" | null;
+  items: Instruction[];
+}
+
+/** Numbers of what is drawn, as the page's attributes state them. */
+export interface Counts {
+  pivots: number;
+  penPoints: number;
+  zhongshu: number;
+  anchors: number;
+  switches: number;
+  sr: number;
+}
+
+/** What the attributes of the chart view are made from. */
+export interface Facts {
+  feed: LiveFeed;
+  counts: Counts;
+  highlight: Shape | null;
+  chart: { epoch: number; barSpacing: number };
+  message: string;
+  wsState: string;
+  hovered: string;
+  hidden: string[];
+  ready: boolean;
+  paintMs: number | null;
+}
+
+export interface Pointer {
+  index: number | null;
+  hovered: string;
+}
+
+export interface Spot {
+  x: number;
+  y: number;
+}
+
+export interface Target {
+  id: string;
+  kind: Shape["kind"];
+  /** Opposite corners of a box, ends of a line, centre of a mark. */
+  spots: Spot[];
+}
+
+export interface Placed {
+  shape: Shape;
+  bars: number[];
+  seen: number | null;
+  from: number;
+  to: number;
+}
+
+/** After which bar candles are missing, and how many. */
+export interface Gap {
+  bar: number;
+  missing: number;
+}
+
+/** How a shape is stroked. */
+export interface Stroke {
+  color: string;
+  width: number;
+  dash: number[];
+  alpha: number;
+}
+
+/** The time scale and the price scale of one frame. */
+export interface Scales {
+  x: (bar: number) => number;
+  y: (price: number) => number;
+  spacing: number;
+  from: number;
+  to: number;
+}
+
+export interface Paint {
+  context: CanvasRenderingContext2D;
+  scales: Scales;
+  height: number;
+}
