@@ -69,8 +69,8 @@ class Ours:
     """`manage.py serve`."""
 
     path = "/ws/market"
-    hello = (wish(SERIES),)
-    series = (SERIES,)
+    hello: tuple[bytes, ...] = (wish(SERIES),)
+    series: tuple[str, ...] = (SERIES,)
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port, self.process = port, process

@@ -6,8 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from ingest.pages import feeds, steer
 from ledger.pages import ledgers, mend
 from tradecanvas import pages
-from tradecanvas.landing import landing
 from tradecanvas.lamps import lamps
+from tradecanvas.landing import landing
 
 admin.site.site_header = admin.site.site_title = "trade_canvas"
 
