@@ -14,7 +14,7 @@ from market import hub, messages
 from market.access import socket_may_write
 from market.debug import DebugSession
 from market.messages import BadRequestError, Unsubscribe
-from market.sessions import Session
+from market.sessions import WRITE, Session
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ class MarketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         if not here.has_room():
             await self._refuse()
             return
-        self.session = Session(here, self._say, self.close)
+        extensions = self.scope.get("extensions", {})
+        write = {"write": extensions[WRITE]["write"]} if WRITE in extensions else {}
+        self.session = Session(here, self._say, self.close, **write)
         here.sockets.add(self.session)
         await self.accept()
         self.deliveries = asyncio.create_task(self.session.run())

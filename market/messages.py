@@ -6,9 +6,11 @@ decimal point (`44.0`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
+from websockets import frames
 
 from market.candles import Candle
 from market.series import BadSeriesIdError, SeriesId
@@ -16,6 +18,15 @@ from market.series import BadSeriesIdError, SeriesId
 ENVELOPE = "invalid message envelope"
 REBUILT = "factor.rebuild"
 LEAST_INT, GREATEST_INT = -(2**63), 2**63 - 1
+
+
+class Frame(str):
+    """The text of a frame; as bytes for the wire it is made once, for all sockets."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The whole WebSocket frame, as a server sends it."""
+        return frames.Frame(frames.Opcode.TEXT, self.encode()).serialize(mask=False)
 
 
 class BadRequestError(Exception):
@@ -60,47 +71,51 @@ def parse(text: str | None) -> Subscribe | Unsubscribe:
     return _subscribe(series_id, frame)
 
 
-def candle_closed(series_id: str, candle: Candle) -> str:
+def candle_closed(series_id: str, candle: Candle) -> Frame:
     """Return the frame of one closed candle."""
     return _frame("candle_closed", series_id, candle=candle._asdict())
 
 
-def candles_batch(series_id: str, candles: Sequence[Candle]) -> str:
+def candles_batch(series_id: str, candles: Sequence[Candle]) -> Frame:
     """Return the frame of closed candles, at least one, ascending."""
     rows = [candle._asdict() for candle in candles]
     return _frame("candles_batch", series_id, candles=rows)
 
 
-def candle_forming(series_id: str, candle: Candle) -> str:
+def candle_forming(series_id: str, candle: Candle) -> Frame:
     """Return the frame of a candle that still forms."""
     return _frame("candle_forming", series_id, candle=candle._asdict())
 
 
-def gap(series_id: str, expected_next_time: int, actual_time: int) -> str:
+def gap(series_id: str, expected_next_time: int, actual_time: int) -> Frame:
     """Return the frame that announces a jump."""
     times = {"expected_next_time": expected_next_time, "actual_time": actual_time}
     return _frame("gap", series_id, **times)
 
 
-def factors_rebuilt(series_id: str) -> str:
+def factors_rebuilt(series_id: str) -> Frame:
     """Return the frame that says: history changed, read it again."""
     about = {"event": REBUILT, "message": "factors recomputed", "data": {"series_id": series_id}}
     return _frame("system", series_id, **about)
 
 
-def error(code: str, message: str) -> str:
+def error(code: str, message: str) -> Frame:
     """Return the frame of an error that concerns no series."""
-    return orjson.dumps({"type": "error", "code": code, "message": message}).decode()
+    return _text({"type": "error", "code": code, "message": message})
 
 
-def capacity(series_id: str) -> str:
+def capacity(series_id: str) -> Frame:
     """Return the frame that says that no more series can be followed."""
     about = {"type": "error", "code": "capacity", "message": "ondemand_ingest_capacity"}
-    return orjson.dumps(about | {"series_id": series_id}).decode()
+    return _text(about | {"series_id": series_id})
 
 
-def _frame(kind: str, series_id: str, **rest: object) -> str:
-    return orjson.dumps({"type": kind, "series_id": series_id} | rest).decode()
+def _frame(kind: str, series_id: str, **rest: object) -> Frame:
+    return _text({"type": kind, "series_id": series_id} | rest)
+
+
+def _text(message: dict[str, Any]) -> Frame:
+    return Frame(orjson.dumps(message).decode())
 
 
 def _object(text: str | None) -> dict[str, Any]:

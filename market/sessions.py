@@ -10,19 +10,27 @@ from django.db import DatabaseError
 
 from market import after_read, eager, filling, messages, metrics
 from market.hub import Hub, HubClosedError
-from market.messages import BadRequestError, Subscribe
+from market.messages import BadRequestError, Frame, Subscribe
 from market.subscriptions import News, Subscription
 
 logger = logging.getLogger(__name__)
 
 MOST_SUBSCRIPTIONS = 200
+# The extension of a server that puts frames on the wire as they are (`ingest/serving.py`).
+WRITE = "trade_canvas.write"
+
+
+def _never(encoded: bytes) -> bool:
+    """Put nothing on the wire: this server takes no encoded frames."""
+    return False
 
 
 class Session:
     """What one socket hears. Only one thing is done for it at a time, so frames keep their order.
 
     What just goes on is sent where it is heard, as long as the socket takes it without waiting. A
-    slow socket holds up nobody else: its news wait, bounded, in its subscriptions.
+    slow socket holds up nobody else: its news wait, bounded, in its subscriptions. `write` puts
+    an encoded frame on the wire if the socket takes it now, and says whether it did.
     """
 
     def __init__(
@@ -30,8 +38,11 @@ class Session:
         hub: Hub,
         send: Callable[[str], Awaitable[None]],
         close: Callable[[int, str], Awaitable[None]],
+        write: Callable[[bytes], bool] = _never,
     ) -> None:
         self._hub = hub
+        self._write = write
+        self._is_counted = settings.TRADE_CANVAS_ENABLE_RUNTIME_METRICS
         self._send = send
         self._close = close
         self._subscriptions: dict[str, Subscription] = {}
@@ -138,7 +149,7 @@ class Session:
         except HubClosedError:
             logger.debug("closing, series %s", series_id)
 
-    def pass_on(self, frames: Sequence[str]) -> bool:
+    def pass_on(self, frames: Sequence[Frame]) -> bool:
         """Send frames at once, unless something else is to go out before: then False.
 
         Where the socket does not take them, its task sends the rest when it does.
@@ -153,14 +164,17 @@ class Session:
                 self._woken.set()
         return True
 
-    def _begin(self, frames: Sequence[str]) -> None:
+    def _begin(self, frames: Sequence[Frame]) -> None:
         for place, frame in enumerate(frames):
+            if self._write(frame.encoded):
+                continue
             self._rest = eager.begin(self._send(frame))
             if self._rest is not None:
                 self._unsent.extend(frames[place + 1 :])
                 self._woken.set()
                 break
-        metrics.count("market_ws_payloads_total", len(frames))
+        if self._is_counted:
+            metrics.count("market_ws_payloads_total", len(frames))
 
     def wake(self, subscription: Subscription) -> None:
         """Let the subscription be served soon."""

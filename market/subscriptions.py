@@ -11,6 +11,7 @@ from typing import Protocol
 from market import messages
 from market.candles import Candle
 from market.closing import closed_time
+from market.messages import Frame
 from market.series import SeriesId
 
 MOST_NEWS = 32
@@ -24,12 +25,12 @@ class Run:
         self.candles = candles
 
     @cached_property
-    def batch(self) -> str:
+    def batch(self) -> Frame:
         """One frame with all candles."""
         return messages.candles_batch(str(self.series), self.candles)
 
     @cached_property
-    def singles(self) -> list[str]:
+    def singles(self) -> list[Frame]:
         """One frame for each candle."""
         return [messages.candle_closed(str(self.series), candle) for candle in self.candles]
 
@@ -50,7 +51,7 @@ class Run:
         times = (candle.candle_time for candle in self.candles)
         return all(later - earlier == seconds for earlier, later in pairwise(times))
 
-    def frames(self, *, batch: bool) -> list[str]:
+    def frames(self, *, batch: bool) -> list[Frame]:
         """Return the frames of all candles, for a socket that takes batches or not."""
         return [self.batch] if batch and len(self.candles) > 1 else self.singles
 
@@ -81,7 +82,7 @@ class News:
 class Socket(Protocol):
     """What a subscription needs of its socket."""
 
-    def pass_on(self, frames: Sequence[str]) -> bool:
+    def pass_on(self, frames: Sequence[Frame]) -> bool:
         """Send frames at once, unless something else is to go out before: then False."""
 
     def wake(self, subscription: "Subscription") -> None:
@@ -107,7 +108,7 @@ class Subscription:
         self.waits = False
         self.news: deque[News] = deque()
         self.gap: tuple[int, int] | None = None
-        self._forming: tuple[int, str] | None = None
+        self._forming: tuple[int, Frame] | None = None
         self._socket = socket
 
     def offer(self, news: News) -> None:
@@ -142,7 +143,7 @@ class Subscription:
     def _is_idle(self) -> bool:
         return self.caught_up and not self.news and self._forming is None
 
-    def offer_forming(self, time: int, frame: str) -> None:
+    def offer_forming(self, time: int, frame: Frame) -> None:
         """Let the socket send a candle that still forms at once; else keep the newest one."""
         is_news = self.last_sent is None or time > self.last_sent
         if self._is_idle() and is_news and self._socket.pass_on([frame]):
@@ -150,7 +151,7 @@ class Subscription:
         self._forming = (time, frame)
         self._socket.wake(self)
 
-    def forming(self) -> Iterator[str]:
+    def forming(self) -> Iterator[Frame]:
         """Return the frame of the candle that forms now, unless its close was sent."""
         waiting, self._forming = self._forming, None
         if waiting is not None and (self.last_sent is None or waiting[0] > self.last_sent):
@@ -179,13 +180,13 @@ class Subscription:
             and fresh.is_whole
         )
 
-    def catch_up(self, run: Run) -> Iterator[str]:
+    def catch_up(self, run: Run) -> Iterator[Frame]:
         """Return the first frames after a subscribe; holes inside are not reported."""
         yield from self._jump_to(run.candles[0].candle_time)
         self.last_sent = run.candles[-1].candle_time
         yield from [run.batch] if self.supports_batch else run.singles
 
-    def go_on(self, run: Run) -> Iterator[str]:
+    def go_on(self, run: Run) -> Iterator[Frame]:
         """Return the frames for candles that came later; what was sent is left out."""
         fresh = run.after(self.last_sent)
         if not fresh.candles:
@@ -200,13 +201,13 @@ class Subscription:
             self.last_sent = candle.candle_time
             yield frame
 
-    def altered(self, generation: int) -> Iterator[str]:
+    def altered(self, generation: int) -> Iterator[Frame]:
         """Return the frame that says that history changed, once for each time it did."""
         if generation > self.generation:
             self.generation = generation
             yield messages.factors_rebuilt(self.series_id)
 
-    def _jump_to(self, time: int) -> Iterator[str]:
+    def _jump_to(self, time: int) -> Iterator[Frame]:
         """Return the gap before a candle, if there is one; a cursor of 0 claims nothing."""
         if self.last_sent is not None and 0 < self.last_sent < time - self.seconds:
             self.gap = (self.last_sent + self.seconds, time - self.seconds)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from channels.layers import channel_layers
+from django.utils import translation
 
 from ledger.answers import kept
 
@@ -20,3 +21,10 @@ def fresh_channel_layer() -> Iterator[None]:
 def no_kept_answers() -> None:
     """Forget the answers of the test before: its series are gone, and may come again."""
     kept.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_language() -> Iterator[None]:
+    """Forget the language of a page that was asked for: a request leaves it to its thread."""
+    yield
+    translation.deactivate()

@@ -407,8 +407,11 @@ def test_no_candle_forms_after_its_close(number: int) -> None:
     play(scenario)
 
 
-def test_candle_that_formed_before_its_close_is_not_shown_after_it() -> None:
+def test_candle_that_formed_before_its_close_is_not_shown_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Shows 9.forming.after_close: both wait for the socket."""
+    monkeypatch.setattr(Session, "pass_on", lambda *_: False)
 
     async def scenario() -> None:
         async with connected() as socket:
@@ -472,8 +475,11 @@ def test_send_that_fails_drops_that_socket_alone(error: Exception, codes: list[i
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_news_that_waited_for_a_subscription_that_ended_are_not_sent(again: bool) -> None:
+def test_news_that_waited_for_a_subscription_that_ended_are_not_sent(
+    again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Shows 9.unsubscribe.silent and 9.again.replaces."""
+    monkeypatch.setattr(Session, "pass_on", lambda *_: False)
     wish = Subscribe(SeriesId.parse(SERIES), minute(0), supports_batch=False)
     last = Subscribe(SeriesId.parse(OTHER), minute(0), supports_batch=False)
 

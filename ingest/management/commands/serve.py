@@ -1,7 +1,6 @@
 """Serve the pages, the API and the sockets in one process."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -9,7 +8,7 @@ import socket
 import sys
 import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import uvicorn
@@ -22,6 +21,7 @@ from factors.services import engine_warm
 from ingest.demo_run import demo_run
 from ingest.lease import SupervisorBusyError, SupervisorLock
 from ingest.live import follow_feeds
+from ingest.serving import Server, WritingProtocol
 from ingest.sweep import recovery_sweep
 from ingest.wishes import jobs_allowed, jobs_wanted
 from market import hub
@@ -40,15 +40,6 @@ examples:
 
 Bound to loopback (the default), programs on this machine may write candles without logging in.
 """
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its signal handlers: they would end this process before it flushed."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`."""
-        yield
 
 
 class LoopbackScope:
@@ -146,7 +137,8 @@ async def serve(listener: socket.socket, *, is_loopback: bool, follows: bool = F
     application = import_string(settings.ASGI_APPLICATION)
     config = uvicorn.Config(
         LoopbackScope(application) if is_loopback else application,
-        ws="websockets-sansio",
+        ws=WritingProtocol,
+        ws_per_message_deflate=False,
         ws_max_size=MAX_FRAME,
         lifespan="off",
         log_config=None,

@@ -21,6 +21,7 @@ from ledger.answers import Answer
 from ledger.selectors import Look
 from market import database, selectors
 from market.candles import Candles
+from market.messages import Frame
 from market.store import candles_upsert
 from market.subscriptions import Run, Subscription
 from tests.ledger.history.checker import Kind
@@ -259,26 +260,27 @@ def a_socket_sends_candles_in_disorder(patch: Patch) -> None:
 
 @finds(Kind.ALTERED, rare=True)
 def a_socket_sends_other_numbers(patch: Patch) -> None:
-    def altered(told: list[str]) -> list[str]:
+    def altered(told: list[Frame]) -> list[Frame]:
         frame = orjson.loads(told[-1])
         for candle in [*frame.get("candles", ()), frame.get("candle", {})]:
             candle["volume"] = 0.5
-        return [*told[:-1], orjson.dumps(frame).decode()]
+        return [*told[:-1], Frame(orjson.dumps(frame).decode())]
 
     change_frames(patch, altered)
 
 
 def change_frames(
-    patch: Patch, change: Callable[[list[str]], list[str]], *, every: int = 4
+    patch: Patch, change: Callable[[list[Frame]], list[Frame]], *, every: int = 4
 ) -> None:
     """Change the frames of some runs of candles."""
     real, now = Subscription.go_on, Now(every)
 
-    def go_on(subscription: Subscription, run: Run) -> list[str]:
+    def go_on(subscription: Subscription, run: Run) -> list[Frame]:
         told = list(real(subscription, run))
         return change(told) if now else told
 
     patch.setattr(Subscription, "go_on", go_on)
+    patch.setattr(Subscription, "_is_passed_on", lambda *_: False)
 
 
 @finds(Kind.GAP, rare=True)
@@ -295,7 +297,7 @@ def a_changed_past_is_not_told(patch: Patch) -> None:
 def a_changed_past_is_told_again_and_again(patch: Patch) -> None:
     real = Subscription.altered
 
-    def again(subscription: Subscription, generation: int) -> list[str]:
+    def again(subscription: Subscription, generation: int) -> list[Frame]:
         told = list(real(subscription, generation))
         return told * 3
 
