@@ -109,6 +109,16 @@ CARD: dict[str, Text] = {
         "one": _("{n} candle later"),
         "other": _("{n} candles later"),
     },
+    "why.entry": _("Entered by the pen {prices}, from {time}."),
+    "why.pen": _("Pen {n}: {prices}."),
+    "why.confirmed": _("Formed at {time}, when pen 3 was confirmed: all four share a price."),
+    "why.crossed": _(
+        "Formed at {time}, when the price came back to {price}, the end of pen 1: "
+        "all four share a price."
+    ),
+    "why.edges": _("ZG {zg} is the lowest top of pens 1 to 3, ZD {zd} their highest bottom."),
+    "why.ended": _("Ended by the pen {prices}, all of it outside."),
+    "why.unknown": _("Its pens are older than the candles on the chart; scroll back to see them."),
     "card.copy": _("Copy JSON"),
     "card.copied": _("Copied"),
     "up": _("upward"),

@@ -355,6 +355,35 @@ def test_pointer_finds_a_zhongshu_and_a_click_opens_its_card(
     asyncio.run(scenario())
 
 
+def test_card_of_a_zhongshu_tells_which_pens_made_it(server: LiveServer, series_id: str) -> None:
+    candles = golden_candles("box_2_1")
+    server.fill(series_id, candles)
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            await point_at(tab, "zhongshu.dead")
+            await tab.page.mouse.down()
+            await tab.page.mouse.up()
+            card = tab.page.get_by_test_id("structure-card")
+            await expect(card.get_by_role("heading", name="Why it is here")).to_be_visible()
+            steps = await card.locator("ol li").all_inner_texts()
+            entry, first, second, third, formed, edges, ended = steps
+            assert entry.startswith("Entered by the pen ")
+            assert formed.startswith("Formed at ")
+            assert ended.startswith("Ended by the pen ")
+            pens = [prices(step.split(": ")[1]) for step in (first, second, third)]
+            zg, zd = prices(edges.split("ZG")[1].replace("is the lowest top of pens 1 to 3", ""))
+            assert zg == min(max(pen) for pen in pens)
+            assert zd == max(min(pen) for pen in pens)
+
+    asyncio.run(scenario())
+
+
+def prices(text: str) -> list[float]:
+    return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\.\d+", text)]
+
+
 def test_card_of_a_pen_that_came_live_says_since_when(server: LiveServer, series_id: str) -> None:
     candles = golden_candles("box_2_1")
     server.fill(series_id, candles[:480])

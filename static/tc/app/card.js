@@ -2,6 +2,7 @@
 /** The card of one structure: what, when, at which prices, since when visible, and the raw data. */
 
 /** @import {Words} from "./i18n.js" */
+/** @import {LivePage} from "./live.js" */
 /** @import {Shape} from "../types/page" */
 
 /**
@@ -54,18 +55,25 @@ function visibleText(shape, record, { time, bars, say }) {
 }
 
 export class StructureCard {
+  json = "";
+
   /**
+   * @param {LivePage} page
    * @param {HTMLElement} element
-   * @param {Words} words
-   * @param {() => void} closed
    */
-  constructor(element, words, closed) {
+  constructor(page, element) {
+    this.page = page;
     this.element = element;
-    this.words = words;
-    this.json = "";
-    this.#part("close").addEventListener("click", closed);
-    this.#part("copy").addEventListener("click", () => void this.#copy());
-    this.#part("copy").hidden = !("clipboard" in navigator);
+    const words = (this.words = page.words);
+    this.format = {
+      price: (/** @type {number} */ value) => page.price(value),
+      time: (/** @type {number} */ seconds) => words.time(seconds),
+      bars: (/** @type {number} */ from, /** @type {number} */ to) => page.feed.candles.distance(from, to),
+      say: words.say.bind(words),
+    };
+    this.part("close").addEventListener("click", () => page.select(""));
+    this.part("copy").addEventListener("click", () => void this.#copy());
+    this.part("copy").hidden = !("clipboard" in navigator);
   }
 
   hide() {
@@ -73,27 +81,37 @@ export class StructureCard {
   }
 
   /**
+   * Tell of a shape; what the page does not know of it yet is read when it was clicked.
    * @param {Shape} shape
-   * @param {[string, string][]} rows
-   * @param {Record<string, unknown> | null} record
    * @param {boolean} pinned whether it stays and can be used, or goes with the pointer
    */
-  show(shape, rows, record, pinned) {
-    this.element.dataset["id"] = shape.id;
-    this.element.classList.toggle("pinned", pinned);
-    this.#part("title").textContent = this.nameOf(shape);
-    this.#part("id").textContent = shape.id;
-    this.#part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
-    this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
-    this.#part("json").textContent = this.json;
-    this.#part("copy").textContent = this.words.say("card.copy");
-    this.element.hidden = false;
+  async tell(shape, pinned) {
+    const { feed, store } = this.page;
+    this.#show(shape, pinned);
+    if (pinned && !this.page.recordOf(shape)) {
+      await feed.readSlices();
+      if (store.get("selected") === shape.id) this.#show(shape, pinned);
+    }
+    if (shape.kind === "box") (await import("./why.js")).explain(this.page, this, shape);
   }
 
-  /** @param {Shape} shape */
-  nameOf({ feature }) {
-    const key = `shape.${feature}`;
-    return this.words.has(key) ? this.words.say(key) : feature;
+  /**
+   * @param {Shape} shape
+   * @param {boolean} pinned
+   */
+  #show(shape, pinned) {
+    const record = this.page.recordOf(shape);
+    const rows = cardRows(shape, record, this.format);
+    if (this.element.dataset["id"] !== shape.id) this.part("why").hidden = true;
+    this.element.dataset["id"] = shape.id;
+    this.element.classList.toggle("pinned", pinned);
+    this.part("title").textContent = this.page.nameOf(shape.id);
+    this.part("id").textContent = shape.id;
+    this.part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
+    this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
+    this.part("json").textContent = this.json;
+    this.part("copy").textContent = this.words.say("card.copy");
+    this.element.hidden = false;
   }
 
   /** @param {[string, string]} row */
@@ -107,14 +125,14 @@ export class StructureCard {
 
   async #copy() {
     await navigator.clipboard.writeText(this.json);
-    this.#part("copy").textContent = this.words.say("card.copied");
+    this.part("copy").textContent = this.words.say("card.copied");
   }
 
   /**
    * @param {string} name
    * @returns {HTMLElement}
    */
-  #part(name) {
+  part(name) {
     return /** @type {HTMLElement} */ (this.element.querySelector(`[data-part="${name}"]`));
   }
 }

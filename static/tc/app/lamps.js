@@ -63,15 +63,18 @@ export class Lamps {
     this.#askedAt = performance.now();
     const open = [...this.place.querySelectorAll("[open]")].map((one) => one.getAttribute("data-lamp"));
     const query = new URLSearchParams({ series_id: this.#seriesId, open: open.join(" ") });
+    let unheard = false;
     try {
       const answer = document.hidden ? null : await fetch(`/live/lamps?${query}`, { signal });
       if (answer?.ok) this.#show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      else if (answer) this.#forget();
+      else unheard = answer !== null;
     } catch {
-      if (!signal.aborted) this.#forget();
+      unheard = true;
     }
-    const bad = this.place.querySelector("[data-status=yellow], [data-status=red]");
-    if (!signal.aborted) this.#plan(bad ? EVERY_MS_BAD : EVERY_MS);
+    if (signal.aborted) return;
+    if (unheard) this.#forget();
+    const bad = unheard || this.place.querySelector("[data-status=yellow], [data-status=red]");
+    this.#plan(bad ? EVERY_MS_BAD : EVERY_MS);
   }
 
   /** @param {Document} fresh */

@@ -5,7 +5,6 @@ import { ChartView } from "../chart/chart.js";
 import { readPalette } from "../chart/palette.js";
 import { Api } from "./api.js";
 import { priceDecimals } from "./candles.js";
-import { StructureCard, cardRows } from "./card.js";
 import { ConnectionBadge } from "./connection.js";
 import { SeriesControls } from "./controls.js";
 import { attributesOf, writeAttributes } from "./dom-contract.js";
@@ -21,6 +20,7 @@ import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
+/** @import {StructureCard} from "./card.js" */
 /** @import {Keys} from "./keys.js" */
 /** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
@@ -52,6 +52,8 @@ export class LivePage {
   catalog = pageJson("catalog");
   /** @type {Shape[]} */
   shapes = [];
+  /** @type {StructureCard | null} */
+  card = null;
   /** @type {Keys | null} */
   keys = null;
   /** @type {number | null} The bar under the crosshair. */
@@ -78,7 +80,6 @@ export class LivePage {
     this.legend = new Legend(partOf("legend"), this.words);
     this.panel = new FactorPanel(partOf("factors"), this.choice, () => this.redraw());
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
-    this.card = new StructureCard(element("structure-card"), this.words, () => this.select(""));
     this.socket = this.makeSocket();
     this.feed = this.makeFeed();
     this.badge = new ConnectionBadge(
@@ -292,6 +293,7 @@ export class LivePage {
 
   /** @param {string} id */
   select(id) {
+    this.chart.layer.setCauses([]);
     this.store.set({ selected: id });
   }
 
@@ -301,37 +303,25 @@ export class LivePage {
     const id = selected || this.store.get("hovered");
     const shape = this.shapes.find((one) => one.id === id);
     if (!shape || (!selected && shape.kind === "box")) {
-      this.card.hide();
-      return;
+      this.card?.hide();
+    } else if (this.card) {
+      await this.card.tell(shape, selected === id);
+    } else {
+      const { StructureCard } = await import("./card.js");
+      this.card ??= new StructureCard(this, element("structure-card"));
+      await this.showCard();
     }
-    this.fillCard(shape);
-    if (!selected || this.recordOf(shape)) return;
-    await this.feed.readSlices();
-    if (this.store.get("selected") === id) this.fillCard(shape);
   }
 
   /** @param {string} id */
   nameOf(id) {
-    const shape = this.shapes.find((one) => one.id === id);
-    return shape ? this.card.nameOf(shape) : id;
+    const feature = this.shapes.find((one) => one.id === id)?.feature ?? id;
+    return this.words.has(`shape.${feature}`) ? this.words.say(`shape.${feature}`) : feature;
   }
 
   /** @param {Shape} shape */
   recordOf(shape) {
     return this.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
-  }
-
-  /** @param {Shape} shape */
-  fillCard(shape) {
-    const record = this.recordOf(shape);
-    const { words, feed } = this;
-    const rows = cardRows(shape, record, {
-      price: (value) => this.price(value),
-      time: (seconds) => words.time(seconds),
-      bars: (from, to) => feed.candles.distance(from, to),
-      say: (key, values) => words.say(key, values),
-    });
-    this.card.show(shape, rows, record, this.store.get("selected") === shape.id);
   }
 
   /** @param {number} value */

@@ -41,6 +41,8 @@ export class StructureLayer {
   #formatPrice = (/** @type {number} */ price) => String(price);
   #hovered = "";
   #selected = "";
+  /** @type {Set<string>} What made the selected one. */
+  #causes = new Set();
   #views = [
     view("bottom", (paint) => this.#paintBottom(paint), () => this.#scales()),
     view("top", (paint) => this.#paintTop(paint), () => this.#scales()),
@@ -101,6 +103,12 @@ export class StructureLayer {
     if (hovered === this.#hovered && selected === this.#selected) return;
     this.#hovered = hovered;
     this.#selected = selected;
+    this.#requestUpdate();
+  }
+
+  /** @param {Iterable<string>} ids */
+  setCauses(ids) {
+    this.#causes = new Set(ids);
     this.#requestUpdate();
   }
 
@@ -195,7 +203,7 @@ export class StructureLayer {
 
   /** @param {Placed} placed */
   #isFocus({ shape }) {
-    return shape.id === this.#hovered || shape.id === this.#selected;
+    return shape.id === this.#hovered || shape.id === this.#selected || this.#causes.has(shape.id);
   }
 
   /** @param {Placed} placed */

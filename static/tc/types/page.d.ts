@@ -68,6 +68,16 @@ export interface Shape {
   items: Instruction[];
 }
 
+/** The pens that made a zhongshu: the one that entered, those it is the overlap of, the one that left. */
+export interface Story {
+  entry: Shape;
+  /** Two or three; the third may still grow where a price made the zhongshu. */
+  inner: Shape[];
+  /** Whether a price that crossed the end of the first inner pen made it, before the third was a pen. */
+  crossed: boolean;
+  ending: Shape | null;
+}
+
 /** Numbers of what is drawn, as the page's attributes state them. */
 export interface Counts {
   pivots: number;
