@@ -1,7 +1,6 @@
 """The REST side: what the exchange answers to a GET."""
 
 import copy
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +34,7 @@ class Rest:
     def __init__(self, market: Market, clock: Clock) -> None:
         self.market = market
         self.clock = clock
-        self._weights: dict[tuple[str, int], int] = defaultdict(int)
+        self._weights: dict[str, tuple[int, int]] = {}
         self._calls: dict[str, Callable[[str, dict[str, str]], tuple[Any, int]]] = {
             "klines": self._klines,
             "time": self._time,
@@ -63,13 +62,18 @@ class Rest:
 
     def _over(self, venue: str) -> int:
         """Return the weight used in this minute if it is all that may be."""
-        used = self._weights[venue, int(self.clock.now()) // 60]
+        used = self._used(venue)
         return used if used >= LIMIT_1M[venue] else 0
 
+    def _used(self, venue: str) -> int:
+        """Return the weight used in this minute; earlier ones are forgotten."""
+        minute, used = self._weights.get(venue, (0, 0))
+        return used if minute == int(self.clock.now()) // 60 else 0
+
     def _header(self, venue: str, weight: int) -> dict[str, str]:
-        minute = venue, int(self.clock.now()) // 60
-        self._weights[minute] += weight
-        return {"X-MBX-USED-WEIGHT-1M": str(self._weights[minute])}
+        used = self._used(venue) + weight
+        self._weights[venue] = int(self.clock.now()) // 60, used
+        return {"X-MBX-USED-WEIGHT-1M": str(used)}
 
     def _klines(self, venue: str, query: dict[str, str]) -> tuple[Any, int]:
         listing = self._listing(venue, query)
