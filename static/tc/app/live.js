@@ -194,6 +194,7 @@ export class LivePage {
         if (this.feed.seriesId !== id) return;
         this.ready = true;
         this.paintMs = Math.round(performance.now() - this.openedAt);
+        performance.mark("chart-painted");
         this.write();
       }),
     );
