@@ -125,6 +125,12 @@ CHART: dict[str, Text] = {
     "bar_of": _("candle {i} of {count}"),
     "dismiss": _("Dismiss"),
 }
+PLACE: dict[str, Text] = {
+    "place.older": _("Loading older candles…"),
+    "place.before": _("There are no candles before {time}."),
+    "place.after": _("The newest candle is of {time}."),
+    "place.bound": _("A chart holds {n} candles at most. The oldest held is of {time}."),
+}
 SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["/"], _("Search series")),
     (["1", "…", "6"], _("Timeframe")),
@@ -146,7 +152,7 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["Esc"], _("Close the card")),
     (["?"], _("Keyboard shortcuts")),
 ]
-TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART, **PLACE}
 
 
 def switches() -> list[Json]:

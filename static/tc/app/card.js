@@ -1,6 +1,11 @@
 // @ts-check
-/** The card of one structure: what, when, at which prices, since when visible, and the raw data. */
+/**
+ * The card of one structure: what, when, at which prices, since when visible, and the raw data.
+ * Loaded with the first structure that is pointed at.
+ */
 
+import { recordOf } from "./shapes.js";
+/** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */
 
@@ -54,46 +59,62 @@ function visibleText(shape, record, { time, bars, say }) {
 }
 
 export class StructureCard {
-  /**
-   * @param {HTMLElement} element
-   * @param {Words} words
-   * @param {() => void} closed
-   */
-  constructor(element, words, closed) {
-    this.element = element;
-    this.words = words;
+  /** @param {LivePage} page */
+  constructor(page) {
+    this.page = page;
+    this.words = page.words;
+    this.element = /** @type {HTMLElement} */ (
+      document.querySelector("[data-testid=structure-card]")
+    );
     this.json = "";
-    this.#part("close").addEventListener("click", closed);
+    this.#part("close").addEventListener("click", () => page.select(""));
     this.#part("copy").addEventListener("click", () => void this.#copy());
     this.#part("copy").hidden = !("clipboard" in navigator);
   }
 
-  hide() {
-    this.element.hidden = true;
+  /** Show what was clicked, else the line or mark that the pointer is on. */
+  async update() {
+    const { page } = this;
+    const selected = page.store.get("selected");
+    const id = selected || page.store.get("hovered");
+    const shape = page.shapes.find((one) => one.id === id);
+    if (!shape || (!selected && shape.kind === "box")) {
+      this.element.hidden = true;
+      return;
+    }
+    this.#fill(shape, selected === id);
+    if (!selected || this.#recordOf(shape)) return;
+    await page.feed.readSlices();
+    if (page.store.get("selected") === id) this.#fill(shape, true);
+  }
+
+  /** @param {Shape} shape */
+  #recordOf(shape) {
+    return this.page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
   }
 
   /**
    * @param {Shape} shape
-   * @param {[string, string][]} rows
-   * @param {Record<string, unknown> | null} record
    * @param {boolean} pinned whether it stays and can be used, or goes with the pointer
    */
-  show(shape, rows, record, pinned) {
+  #fill(shape, pinned) {
+    const { page, words } = this;
+    const record = this.#recordOf(shape);
+    const rows = cardRows(shape, record, {
+      price: (value) => page.price(value),
+      time: (seconds) => words.time(seconds),
+      bars: (from, to) => page.feed.candles.distance(from, to),
+      say: (key, values) => words.say(key, values),
+    });
     this.element.dataset["id"] = shape.id;
     this.element.classList.toggle("pinned", pinned);
-    this.#part("title").textContent = this.nameOf(shape);
+    this.#part("title").textContent = page.nameOf(shape.feature);
     this.#part("id").textContent = shape.id;
     this.#part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
     this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
     this.#part("json").textContent = this.json;
-    this.#part("copy").textContent = this.words.say("card.copy");
+    this.#part("copy").textContent = words.say("card.copy");
     this.element.hidden = false;
-  }
-
-  /** @param {Shape} shape */
-  nameOf({ feature }) {
-    const key = `shape.${feature}`;
-    return this.words.has(key) ? this.words.say(key) : feature;
   }
 
   /** @param {[string, string]} row */

@@ -125,7 +125,10 @@ export class Keys {
       const hovered = this.page.store.get("hovered");
       const ids = hovered ? [hovered] : this.#under();
       const spoken = /** @type {HTMLElement} */ (find("[data-part=spoken]"));
-      const names = ids.map((id) => this.page.nameOf(id));
+      const names = ids.map((id) => {
+        const shape = this.page.shapes.find((one) => one.id === id);
+        return shape ? this.page.nameOf(shape.feature) : id;
+      });
       const bar = [...this.page.legend.element.children].map((part) => part.textContent);
       spoken.textContent = [...(hovered ? [] : bar), ...names].join("; ");
     }, wait);
