@@ -143,6 +143,7 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["0"], _("Fit")),
     (["Home"], _("Oldest candle held")),
     (["End", "L"], _("Go to latest")),
+    (["G"], _("Go to date")),
     (["P"], _("Pivots")),
     (["B"], _("Pens")),
     (["Z"], _("Zhongshu")),

@@ -16,7 +16,7 @@ function find(selector) {
   return /** @type {HTMLElement | null} */ (document.querySelector(selector));
 }
 
-/** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => void>} */
+/** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => unknown>} */
 const ANYWHERE = {
   "?": () => /** @type {HTMLDialogElement} */ (find("[data-testid=shortcut-help]")).showModal(),
   "/": () => find("[data-testid=series-search]")?.focus(),
@@ -26,6 +26,7 @@ const ANYWHERE = {
   "+": (_, page) => page.chart.zoom(ZOOM),
   "-": (_, page) => page.chart.zoom(1 / ZOOM),
   "0": (_, page) => page.chart.fit(),
+  g: async (_, page) => (await page.later("calendar")).ask(),
   home: (_, page) => page.chart.goToOldest(),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),

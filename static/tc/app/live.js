@@ -27,9 +27,11 @@ const OLDER_WHEN_LEFT = 200;
 const LINK_AFTER_MS = 400;
 /** What comes with its first use, so that the chart need not wait for it. */
 const LATER = {
+  calendar: (/** @type {LivePage} */ page) => import("./calendar.js").then((it) => new it.Calendar(page)),
   card: (/** @type {LivePage} */ page) => import("./card.js").then((it) => new it.StructureCard(page)),
   keys: (/** @type {LivePage} */ page) => import("./keys.js").then((it) => new it.Keys(page)),
   place: (/** @type {LivePage} */ page) => import("./place.js").then((it) => new it.Place(page)),
+  zone: (/** @type {LivePage} */ page) => import("./zone.js").then((it) => new it.Zone(page)),
 };
 
 /** @param {string} testid */
@@ -152,7 +154,10 @@ export class LivePage {
     });
     partOf("retry").addEventListener("click", () => void this.feed.retry());
     partOf("latest").addEventListener("click", () => this.chart.goToLatest());
-    document.addEventListener("themechange", () => this.chart.setPalette(readPalette(this.view)));
+    document.addEventListener("themechange", async () => {
+      this.chart.setPalette(readPalette(this.view));
+      (await this.later("zone")).update();
+    });
     for (const type of ["keydown", "click"]) document.addEventListener(type, this);
     addEventListener("online", () => this.socket.retryNow());
     document.addEventListener("visibilitychange", () => {
@@ -184,6 +189,7 @@ export class LivePage {
       this.toasts.show(this.words.say("bad_series", { series: asked }), "error");
     }
     const series = linked ?? loadSeries(localStorage);
+    if (document.documentElement.dataset["zone"]) void this.later("zone");
     this.controls.show(series);
     this.open(series, query.has("from") || query.has("at") ? query : null);
     this.socket.start();

@@ -153,6 +153,11 @@ export class ChartView {
     this.setCandles(this.#candles, { kind: "all" }, this.#formingTime);
   }
 
+  /** @param {DeepPartial<TimeChartOptions>} formats of times */
+  setFormats(formats) {
+    this.#chart.applyOptions(formats);
+  }
+
   /** Show the newest bars, none wider than 20 pixels. */
   fit() {
     const timeScale = this.#chart.timeScale();
