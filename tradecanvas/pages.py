@@ -131,6 +131,22 @@ PLACE: dict[str, Text] = {
     "place.after": _("The newest candle is of {time}."),
     "place.bound": _("A chart holds {n} candles at most. The oldest held is of {time}."),
 }
+TABLES: dict[str, Text] = {
+    "table.candles": {
+        "one": _("{n} candle up to {time}, the newest first"),
+        "other": _("{n} candles up to {time}, the newest first"),
+    },
+    "table.structures": {
+        "one": _("{n} structure in view, the newest first"),
+        "other": _("{n} structures in view, the newest first"),
+    },
+    "table.open": _("Opening price"),
+    "table.high": _("Highest price"),
+    "table.low": _("Lowest price"),
+    "table.close": _("Closing price"),
+    "table.volume": _("Volume"),
+    "table.structure": _("Structure"),
+}
 SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["/"], _("Search series")),
     (["1", "…", "6"], _("Timeframe")),
@@ -144,6 +160,7 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["Home"], _("Oldest candle held")),
     (["End", "L"], _("Go to latest")),
     (["G"], _("Go to date")),
+    (["T"], _("Candles and structures in view")),
     (["P"], _("Pivots")),
     (["B"], _("Pens")),
     (["Z"], _("Zhongshu")),
@@ -153,7 +170,7 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["Esc"], _("Close the card")),
     (["?"], _("Keyboard shortcuts")),
 ]
-TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART, **PLACE}
+TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART, **PLACE, **TABLES}
 
 
 def switches() -> list[Json]:

@@ -42,12 +42,13 @@ export function cardRows(shape, record, { price, time, bars, say }) {
 }
 
 /**
+ * Since when a shape is visible, as far as it is known.
  * @param {Shape} shape
  * @param {Record<string, unknown> | null} record
  * @param {{time: (seconds: number) => string, say: Words["say"],
  *   bars: (from: number, to: number) => number | null}} format
  */
-function visibleText(shape, record, { time, bars, say }) {
+export function visibleText(shape, record, { time, bars, say }) {
   const alive = shape.feature === "zhongshu.alive";
   const known = record?.[alive ? "formed_time" : "visible_time"];
   const since = shape.visibleTime ?? (typeof known === "number" ? known : null);
@@ -56,6 +57,30 @@ function visibleText(shape, record, { time, bars, say }) {
   const delay = bars(shape.points.at(-1)?.time ?? since, since);
   const text = time(since);
   return delay ? `${text} · ${say("card.delay", { n: delay })}` : text;
+}
+
+/**
+ * What the slices that the page has read say about a shape.
+ * @param {LivePage} page
+ * @param {Shape} shape
+ */
+export function recordIn(page, shape) {
+  return page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+}
+
+/**
+ * How the page writes prices, times and distances.
+ * @param {LivePage} page
+ */
+export function formatOf(page) {
+  const { feed, words } = page;
+  return {
+    price: (/** @type {number} */ value) => words.number(value, page.decimals),
+    time: (/** @type {number} */ seconds) => words.time(seconds),
+    bars: (/** @type {number} */ from, /** @type {number} */ to) => feed.candles.distance(from, to),
+    say: (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
+      words.say(key, values),
+  };
 }
 
 export class StructureCard {
@@ -83,14 +108,9 @@ export class StructureCard {
       return;
     }
     this.#fill(shape, selected === id);
-    if (!selected || this.#recordOf(shape)) return;
+    if (!selected || recordIn(page, shape)) return;
     await page.feed.readSlices();
     if (page.store.get("selected") === id) this.#fill(shape, true);
-  }
-
-  /** @param {Shape} shape */
-  #recordOf(shape) {
-    return this.page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
   }
 
   /**
@@ -99,13 +119,8 @@ export class StructureCard {
    */
   #fill(shape, pinned) {
     const { page, words } = this;
-    const record = this.#recordOf(shape);
-    const rows = cardRows(shape, record, {
-      price: (value) => page.price(value),
-      time: (seconds) => words.time(seconds),
-      bars: (from, to) => page.feed.candles.distance(from, to),
-      say: (key, values) => words.say(key, values),
-    });
+    const record = recordIn(page, shape);
+    const rows = cardRows(shape, record, formatOf(page));
     this.element.dataset["id"] = shape.id;
     this.element.classList.toggle("pinned", pinned);
     this.#part("title").textContent = page.nameOf(shape.feature);

@@ -27,6 +27,7 @@ const ANYWHERE = {
   "-": (_, page) => page.chart.zoom(1 / ZOOM),
   "0": (_, page) => page.chart.fit(),
   g: async (_, page) => (await page.later("calendar")).ask(),
+  t: async (_, page) => (await page.later("tables")).toggle(),
   home: (_, page) => page.chart.goToOldest(),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),
@@ -106,7 +107,7 @@ export class Keys {
    */
   next(by) {
     const { page } = this;
-    const ids = this.#under();
+    const ids = this.#under().map(({ id }) => id);
     const at = ids.indexOf(page.store.get("hovered"));
     const place = at < 0 ? (by > 0 ? 0 : -1) : (at + by) % ids.length;
     page.store.set({ hovered: ids.at(place) ?? "" });
@@ -124,12 +125,9 @@ export class Keys {
     this.#saying = setTimeout(() => {
       this.#heard = performance.now();
       const hovered = this.page.store.get("hovered");
-      const ids = hovered ? [hovered] : this.#under();
+      const shapes = this.#under().filter(({ id }) => !hovered || id === hovered);
       const spoken = /** @type {HTMLElement} */ (find("[data-part=spoken]"));
-      const names = ids.map((id) => {
-        const shape = this.page.shapes.find((one) => one.id === id);
-        return shape ? this.page.nameOf(shape.feature) : id;
-      });
+      const names = shapes.map(({ feature }) => this.page.nameOf(feature));
       const bar = [...this.page.legend.element.children].map((part) => part.textContent);
       spoken.textContent = [...(hovered ? [] : bar), ...names].join("; ");
     }, wait);

@@ -31,6 +31,7 @@ const LATER = {
   card: (/** @type {LivePage} */ page) => import("./card.js").then((it) => new it.StructureCard(page)),
   keys: (/** @type {LivePage} */ page) => import("./keys.js").then((it) => new it.Keys(page)),
   place: (/** @type {LivePage} */ page) => import("./place.js").then((it) => new it.Place(page)),
+  tables: (/** @type {LivePage} */ page) => import("./tables.js").then((it) => new it.Tables(page)),
   zone: (/** @type {LivePage} */ page) => import("./zone.js").then((it) => new it.Zone(page)),
 };
 
@@ -66,6 +67,8 @@ export class LivePage {
   shapes = [];
   /** @type {Partial<Record<keyof typeof LATER, Promise<any>>>} */
   loaded = {};
+  /** @type {Set<() => void>} Called after the attributes were written. */
+  followers = new Set();
   /** @type {URLSearchParams | null} Where a link wants to go. */
   goal = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -383,6 +386,7 @@ export class LivePage {
         paintMs: this.paintMs,
       }),
     );
+    for (const follower of this.followers) follower();
   }
 }
 
