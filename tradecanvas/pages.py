@@ -147,6 +147,12 @@ TABLES: dict[str, Text] = {
     "table.volume": _("Volume"),
     "table.structure": _("Structure"),
 }
+DRAWING: dict[str, Text] = {
+    "tool.first": _("Click the first point, or press Enter at the crosshair. Esc cancels."),
+    "tool.second": _("Now the second point."),
+    "tool.drawn": _("Drawn."),
+    "measure.bars": {"one": _("{n} candle"), "other": _("{n} candles")},
+}
 SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["/"], _("Search series")),
     (["1", "…", "6"], _("Timeframe")),
@@ -167,10 +173,22 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["A"], _("Anchors")),
     (["S"], _("Support and resistance")),
     (["F"], _("Switches of the factors")),
-    (["Esc"], _("Close the card")),
+    (["R", "M"], _("Measure")),
+    (["Delete"], _("Remove the selected drawing")),
+    (["Ctrl", "Z"], _("Undo drawing")),
+    (["Esc"], _("Put the tool away, close the card")),
     (["?"], _("Keyboard shortcuts")),
 ]
-TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART, **PLACE, **TABLES}
+TEXTS: dict[str, Text] = {
+    **STATES,
+    **CONNECTION,
+    **STRUCTURES,
+    **CARD,
+    **CHART,
+    **PLACE,
+    **TABLES,
+    **DRAWING,
+}
 
 
 def switches() -> list[Json]:

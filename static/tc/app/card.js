@@ -103,7 +103,7 @@ export class StructureCard {
     const selected = page.store.get("selected");
     const id = selected || page.store.get("hovered");
     const shape = page.shapes.find((one) => one.id === id);
-    if (!shape || (!selected && shape.kind === "box")) {
+    if (!shape || page.tools?.active || (!selected && shape.kind === "box")) {
       this.element.hidden = true;
       return;
     }

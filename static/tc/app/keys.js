@@ -31,7 +31,14 @@ const ANYWHERE = {
   home: (_, page) => page.chart.goToOldest(),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),
-  escape: (_, page) => page.select(""),
+  r: async (_, page) => (await page.later("draw")).start("measure"),
+  m: async (_, page) => (await page.later("draw")).start("measure"),
+  line: async (_, page) => (await page.later("draw")).start("line"),
+  level: async (_, page) => (await page.later("draw")).start("level"),
+  measure: async (_, page) => (await page.later("draw")).start("measure"),
+  undo: (_, page) => page.tools?.undo(),
+  delete: (_, page) => page.tools?.remove(),
+  escape: (_, page) => page.tools?.cancel() || page.select(""),
 };
 /** Only while the chart itself has the focus: elsewhere these keys scroll and press. */
 /** @type {typeof ANYWHERE} */
@@ -40,7 +47,10 @@ const ON_CHART = {
   arrowright: (keys, _, big) => keys.move(big ? 10 : 1),
   arrowup: (keys) => keys.next(-1),
   arrowdown: (keys) => keys.next(1),
-  enter: (_, page) => page.select(page.store.get("hovered")),
+  enter: (_, page) =>
+    page.tools?.active
+      ? page.tools.take(page.tools.atCrosshair)
+      : page.select(page.store.get("hovered")),
 };
 
 export class Keys {
@@ -65,8 +75,12 @@ export class Keys {
   /** @param {KeyboardEvent} event */
   #press(event) {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+    if (event.altKey || find("dialog[open]")) return;
     if (target.matches("select, textarea, input:not([type=checkbox])")) return;
+    if (event.ctrlKey || event.metaKey) {
+      if (event.key === "z" && this.page.tools?.drawings.canUndo) this.#run("undo", false);
+      return;
+    }
     const onChart = target === this.page.view;
     if (this.#run(event.key.toLowerCase(), event.shiftKey, onChart)) event.preventDefault();
   }
@@ -98,7 +112,8 @@ export class Keys {
     page.chart.setCrosshair(page.bar);
     page.store.set({ hovered: "" });
     page.legend.show(page.feed.candles.all, page.bar, page.decimals);
-    this.#say();
+    page.tools?.preview(page.tools.atCrosshair);
+    if (!page.tools?.active) this.#say();
   }
 
   /**

@@ -20,6 +20,7 @@ import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
+/** @import {DrawTools} from "./draw.js" */
 /** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
@@ -29,6 +30,7 @@ const LINK_AFTER_MS = 400;
 const LATER = {
   calendar: (/** @type {LivePage} */ page) => import("./calendar.js").then((it) => new it.Calendar(page)),
   card: (/** @type {LivePage} */ page) => import("./card.js").then((it) => new it.StructureCard(page)),
+  draw: (/** @type {LivePage} */ page) => import("./draw.js").then((it) => new it.DrawTools(page)),
   keys: (/** @type {LivePage} */ page) => import("./keys.js").then((it) => new it.Keys(page)),
   place: (/** @type {LivePage} */ page) => import("./place.js").then((it) => new it.Place(page)),
   tables: (/** @type {LivePage} */ page) => import("./tables.js").then((it) => new it.Tables(page)),
@@ -67,6 +69,8 @@ export class LivePage {
   shapes = [];
   /** @type {Partial<Record<keyof typeof LATER, Promise<any>>>} */
   loaded = {};
+  /** @type {DrawTools | null} */
+  tools = null;
   /** @type {Set<() => void>} Called after the attributes were written. */
   followers = new Set();
   /** @type {URLSearchParams | null} Where a link wants to go. */
@@ -149,7 +153,9 @@ export class LivePage {
       this.store.set({ hovered });
       this.legend.show(this.feed.candles.all, index, this.decimals);
     });
-    this.chart.onClick(({ hovered }) => this.select(hovered));
+    this.chart.onClick(({ hovered }) => {
+      if (!this.tools?.isBusy) this.select(hovered);
+    });
     this.chart.onView(() => {
       this.scheduleWrite();
       clearTimeout(this.linking);
@@ -196,6 +202,7 @@ export class LivePage {
     this.controls.show(series);
     this.open(series, query.has("from") || query.has("at") ? query : null);
     this.socket.start();
+    if (localStorage.getItem("trade-canvas-drawings")) void this.later("draw");
   }
 
   /**
@@ -384,6 +391,8 @@ export class LivePage {
         hidden: choice.hidden(this.catalog),
         ready: this.ready,
         paintMs: this.paintMs,
+        drawings: this.tools?.drawings.all.length ?? 0,
+        tool: this.tools?.active ?? "",
       }),
     );
     for (const follower of this.followers) follower();

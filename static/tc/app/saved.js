@@ -22,7 +22,7 @@ export const DEFAULT_SERIES = {
  * @param {string} key
  * @returns {{version: number, state: Record<string, unknown>}}
  */
-function readState(storage, key) {
+export function readState(storage, key) {
   try {
     const { version, state } = JSON.parse(storage.getItem(key) ?? "{}");
     if (state !== null && typeof state === "object") return { version, state };
@@ -38,7 +38,7 @@ function readState(storage, key) {
  * @param {string} key
  * @param {Record<string, unknown>} fields
  */
-function writeState(storage, key, fields) {
+export function writeState(storage, key, fields) {
   const { version, state } = readState(storage, key);
   storage.setItem(key, JSON.stringify({ version, state: { ...state, ...fields } }));
 }

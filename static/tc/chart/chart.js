@@ -10,10 +10,10 @@ import {
 } from "lightweight-charts";
 import { Layout, findGaps } from "./layout.js";
 import { StructureLayer } from "./structure-layer.js";
-/** @import {CandlestickData, DeepPartial, HistogramData, IChartApi, ISeriesApi, MouseEventParams, TimeChartOptions, UTCTimestamp} from "lightweight-charts" */
+/** @import {CandlestickData, DeepPartial, HistogramData, IChartApi, ISeriesApi, ISeriesPrimitive, MouseEventParams, Time, TimeChartOptions, UTCTimestamp} from "lightweight-charts" */
 /** @import {Candle} from "../types/api" */
 /** @import {Palette} from "./palette.js" */
-/** @import {Change, Pointer, Shape} from "../types/page" */
+/** @import {Change, Place, Pointer, Shape} from "../types/page" */
 
 const FIRST_BARS = 260;
 const RIGHT_BARS = 8;
@@ -151,6 +151,24 @@ export class ChartView {
     this.#bars.applyOptions(barColors(palette));
     this.#layer.setStyle({ palette });
     this.setCandles(this.#candles, { kind: "all" }, this.#formingTime);
+  }
+
+  /**
+   * What lies at a place of the canvas; null beside the candles' pane.
+   * @param {number} x
+   * @param {number} y
+   * @returns {Place | null}
+   */
+  placeAt(x, y) {
+    const timeScale = this.#chart.timeScale();
+    const [bar, price] = [timeScale.coordinateToLogical(x), this.#bars.coordinateToPrice(y)];
+    const inside = x <= timeScale.width() && y <= this.#chart.paneSize().height;
+    return inside && bar !== null && price !== null ? { bar: Math.round(bar), price } : null;
+  }
+
+  /** @param {ISeriesPrimitive<Time>} layer painted over what is there */
+  attach(layer) {
+    this.#bars.attachPrimitive(layer);
   }
 
   /** @param {DeepPartial<TimeChartOptions>} formats of times */
