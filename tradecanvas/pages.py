@@ -1,5 +1,6 @@
 """The pages of the user interface, and the texts that their modules show."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from django.http import HttpRequest, HttpResponse
@@ -202,6 +203,26 @@ def switches() -> list[Json]:
     return [named(factor) for factor in catalog()["factors"]]
 
 
+UNSETTLED = {"pen.extending", "pen.candidate", "zhongshu.alive", "anchor.current", "sr.active"}
+PRESETS: list[tuple[Promise, Callable[[Json], bool]]] = [
+    (_("Usual"), lambda feature: feature["default_visible"]),
+    (_("Everything"), lambda _feature: True),
+    (_("Pens and zhongshu"), lambda feature: feature["key"].startswith(("pen", "zhongshu"))),
+    (_("Only what is settled"), lambda feature: feature["key"] not in UNSETTLED),
+    (_("Nothing"), lambda _feature: False),
+]
+
+
+def presets() -> list[Json]:
+    """Return ready choices of features: the name of each, and which features it hides."""
+    factors = catalog()["factors"]
+    features = [one for factor in factors for one in factor["sub_features"] or [factor]]
+    return [
+        {"name": name, "hidden": " ".join(one["key"] for one in features if not shows(one))}
+        for name, shows in PRESETS
+    ]
+
+
 def live(request: HttpRequest) -> HttpResponse:
     """Show the live chart; its modules load everything else."""
     clock = demo_clock()
@@ -210,6 +231,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "known_series": series_with_candles(),
         "catalog": catalog(),
         "factors": switches(),
+        "presets": presets(),
         "shortcuts": SHORTCUTS,
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",

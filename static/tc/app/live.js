@@ -99,7 +99,9 @@ export class LivePage {
       formatPrice: (price) => this.price(price),
     });
     this.legend = new Legend(partOf("legend"), this.words);
-    this.panel = new FactorPanel(partOf("factors"), this.choice, () => this.redraw());
+    const presets = /** @type {HTMLSelectElement} */ (element("preset-select"));
+    const redraw = () => this.redraw();
+    this.panel = new FactorPanel(partOf("factors"), presets, this.choice, this.catalog, redraw);
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
     this.socket = this.makeSocket();
     this.feed = this.makeFeed();
