@@ -1,5 +1,6 @@
 """The pages of the user interface, and the texts that their modules show."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from django.http import HttpRequest, HttpResponse
@@ -135,6 +136,34 @@ CHART: dict[str, Text] = {
     "bar_of": _("candle {i} of {count}"),
     "dismiss": _("Dismiss"),
 }
+PLACE: dict[str, Text] = {
+    "place.older": _("Loading older candles…"),
+    "place.before": _("There are no candles before {time}."),
+    "place.after": _("The newest candle is of {time}."),
+    "place.bound": _("A chart holds {n} candles at most. The oldest held is of {time}."),
+}
+TABLES: dict[str, Text] = {
+    "table.candles": {
+        "one": _("{n} candle up to {time}, the newest first"),
+        "other": _("{n} candles up to {time}, the newest first"),
+    },
+    "table.structures": {
+        "one": _("{n} structure in view, the newest first"),
+        "other": _("{n} structures in view, the newest first"),
+    },
+    "table.open": _("Opening price"),
+    "table.high": _("Highest price"),
+    "table.low": _("Lowest price"),
+    "table.close": _("Closing price"),
+    "table.volume": _("Volume"),
+    "table.structure": _("Structure"),
+}
+DRAWING: dict[str, Text] = {
+    "tool.first": _("Click the first point, or press Enter at the crosshair. Esc cancels."),
+    "tool.second": _("Now the second point."),
+    "tool.drawn": _("Drawn."),
+    "measure.bars": {"one": _("{n} candle"), "other": _("{n} candles")},
+}
 SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["/"], _("Search series")),
     (["1", "…", "6"], _("Timeframe")),
@@ -147,16 +176,30 @@ SHORTCUTS: list[tuple[list[str], Promise]] = [
     (["0"], _("Fit")),
     (["Home"], _("Oldest candle held")),
     (["End", "L"], _("Go to latest")),
+    (["G"], _("Go to date")),
+    (["T"], _("Candles and structures in view")),
     (["P"], _("Pivots")),
     (["B"], _("Pens")),
     (["Z"], _("Zhongshu")),
     (["A"], _("Anchors")),
     (["S"], _("Support and resistance")),
     (["F"], _("Switches of the factors")),
-    (["Esc"], _("Close the card")),
+    (["R", "M"], _("Measure")),
+    (["Delete"], _("Remove the selected drawing")),
+    (["Ctrl", "Z"], _("Undo drawing")),
+    (["Esc"], _("Put the tool away, close the card")),
     (["?"], _("Keyboard shortcuts")),
 ]
-TEXTS: dict[str, Text] = {**STATES, **CONNECTION, **STRUCTURES, **CARD, **CHART}
+TEXTS: dict[str, Text] = {
+    **STATES,
+    **CONNECTION,
+    **STRUCTURES,
+    **CARD,
+    **CHART,
+    **PLACE,
+    **TABLES,
+    **DRAWING,
+}
 
 
 def switches() -> list[Json]:
@@ -170,6 +213,26 @@ def switches() -> list[Json]:
     return [named(factor) for factor in catalog()["factors"]]
 
 
+UNSETTLED = {"pen.extending", "pen.candidate", "zhongshu.alive", "anchor.current", "sr.active"}
+PRESETS: list[tuple[Promise, Callable[[Json], bool]]] = [
+    (_("Usual"), lambda feature: feature["default_visible"]),
+    (_("Everything"), lambda _feature: True),
+    (_("Pens and zhongshu"), lambda feature: feature["key"].startswith(("pen", "zhongshu"))),
+    (_("Only what is settled"), lambda feature: feature["key"] not in UNSETTLED),
+    (_("Nothing"), lambda _feature: False),
+]
+
+
+def presets() -> list[Json]:
+    """Return ready choices of features: the name of each, and which features it hides."""
+    factors = catalog()["factors"]
+    features = [one for factor in factors for one in factor["sub_features"] or [factor]]
+    return [
+        {"name": name, "hidden": " ".join(one["key"] for one in features if not shows(one))}
+        for name, shows in PRESETS
+    ]
+
+
 def live(request: HttpRequest) -> HttpResponse:
     """Show the live chart; its modules load everything else."""
     clock = demo_clock()
@@ -178,6 +241,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "known_series": series_with_candles(),
         "catalog": catalog(),
         "factors": switches(),
+        "presets": presets(),
         "shortcuts": SHORTCUTS,
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",

@@ -1,8 +1,12 @@
 // @ts-check
-/** The card of one structure: what, when, at which prices, since when visible, and the raw data. */
+/**
+ * The card of one structure: what, when, at which prices, since when visible, and the raw data.
+ * Loaded with the first structure that is pointed at.
+ */
 
-/** @import {Words} from "./i18n.js" */
+import { recordOf } from "./shapes.js";
 /** @import {LivePage} from "./live.js" */
+/** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */
 
 /**
@@ -38,12 +42,13 @@ export function cardRows(shape, record, { price, time, bars, say }) {
 }
 
 /**
+ * Since when a shape is visible, as far as it is known.
  * @param {Shape} shape
  * @param {Record<string, unknown> | null} record
  * @param {{time: (seconds: number) => string, say: Words["say"],
  *   bars: (from: number, to: number) => number | null}} format
  */
-function visibleText(shape, record, { time, bars, say }) {
+export function visibleText(shape, record, { time, bars, say }) {
   const alive = shape.feature === "zhongshu.alive";
   const known = record?.[alive ? "formed_time" : "visible_time"];
   const since = shape.visibleTime ?? (typeof known === "number" ? known : null);
@@ -54,63 +59,81 @@ function visibleText(shape, record, { time, bars, say }) {
   return delay ? `${text} · ${say("card.delay", { n: delay })}` : text;
 }
 
-export class StructureCard {
-  json = "";
+/**
+ * What the slices that the page has read say about a shape.
+ * @param {LivePage} page
+ * @param {Shape} shape
+ */
+export function recordIn(page, shape) {
+  return page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+}
 
-  /**
-   * @param {LivePage} page
-   * @param {HTMLElement} element
-   */
-  constructor(page, element) {
+/**
+ * How the page writes prices, times and distances.
+ * @param {LivePage} page
+ */
+export function formatOf(page) {
+  const { feed, words } = page;
+  return {
+    price: (/** @type {number} */ value) => words.number(value, page.decimals),
+    time: (/** @type {number} */ seconds) => words.time(seconds),
+    bars: (/** @type {number} */ from, /** @type {number} */ to) => feed.candles.distance(from, to),
+    say: (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
+      words.say(key, values),
+  };
+}
+
+export class StructureCard {
+  /** @param {LivePage} page */
+  constructor(page) {
     this.page = page;
-    this.element = element;
-    const words = (this.words = page.words);
-    this.format = {
-      price: (/** @type {number} */ value) => page.price(value),
-      time: (/** @type {number} */ seconds) => words.time(seconds),
-      bars: (/** @type {number} */ from, /** @type {number} */ to) => page.feed.candles.distance(from, to),
-      say: words.say.bind(words),
-    };
+    this.words = page.words;
+    this.element = /** @type {HTMLElement} */ (
+      document.querySelector("[data-testid=structure-card]")
+    );
+    this.json = "";
     this.part("close").addEventListener("click", () => page.select(""));
     this.part("copy").addEventListener("click", () => void this.#copy());
     this.part("copy").hidden = !("clipboard" in navigator);
   }
 
-  hide() {
-    this.element.hidden = true;
+  /** Show what was clicked, else the line or mark that the pointer is on. */
+  async update() {
+    const { page } = this;
+    const selected = page.store.get("selected");
+    const id = selected || page.store.get("hovered");
+    const shape = page.shapes.find((one) => one.id === id);
+    page.chart.layer.setCauses([]);
+    if (!shape || page.tools?.active || (!selected && shape.kind === "box")) {
+      this.element.hidden = true;
+      return;
+    }
+    this.#fill(shape, selected === id);
+    if (!selected) return;
+    if (!recordIn(page, shape)) {
+      await page.feed.readSlices();
+      if (page.store.get("selected") === id) this.#fill(shape, true);
+    }
+    if (shape.kind === "box") (await import("./why.js")).explain(page, this, shape);
   }
 
   /**
-   * Tell of a shape; what the page does not know of it yet is read when it was clicked.
    * @param {Shape} shape
    * @param {boolean} pinned whether it stays and can be used, or goes with the pointer
    */
-  async tell(shape, pinned) {
-    const { feed, store } = this.page;
-    this.#show(shape, pinned);
-    if (pinned && !this.page.recordOf(shape)) {
-      await feed.readSlices();
-      if (store.get("selected") === shape.id) this.#show(shape, pinned);
-    }
-    if (shape.kind === "box") (await import("./why.js")).explain(this.page, this, shape);
-  }
-
-  /**
-   * @param {Shape} shape
-   * @param {boolean} pinned
-   */
-  #show(shape, pinned) {
-    const record = this.page.recordOf(shape);
-    const rows = cardRows(shape, record, this.format);
+  #fill(shape, pinned) {
+    const { page, words } = this;
+    const record = recordIn(page, shape);
+    const rows = cardRows(shape, record, formatOf(page));
     if (this.element.dataset["id"] !== shape.id) this.part("why").hidden = true;
     this.element.dataset["id"] = shape.id;
     this.element.classList.toggle("pinned", pinned);
-    this.part("title").textContent = this.page.nameOf(shape.id);
+    this.part("title").textContent = page.nameOf(shape.feature);
     this.part("id").textContent = shape.id;
     this.part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
     this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
     this.part("json").textContent = this.json;
-    this.part("copy").textContent = this.words.say("card.copy");
+    this.part("copy").textContent = words.say("card.copy");
     this.element.hidden = false;
   }
 

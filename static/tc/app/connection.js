@@ -77,7 +77,7 @@ export class ConnectionBadge {
     const values = {
       "fact.state": this.badge.textContent ?? "",
       "fact.message": since === null ? words.say("none") : words.say("fact.ago", { s: since }),
-      "fact.candle": last === null ? words.say("none") : `${words.time(last)} UTC`,
+      "fact.candle": last === null ? words.say("none") : words.zonedTime(last),
     };
     const parts = Object.entries(values).flatMap(([name, value]) => [words.say(name), value]);
     this.facts.replaceChildren(

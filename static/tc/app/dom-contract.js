@@ -48,6 +48,8 @@ export function attributesOf({ feed, counts, highlight, chart, ...facts }) {
     "replay-mode": "live",
     ready: Number(facts.ready),
     "paint-ms": facts.paintMs,
+    "drawing-count": facts.drawings,
+    tool: facts.tool,
   };
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [name, String(value ?? "")]),

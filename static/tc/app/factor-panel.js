@@ -1,17 +1,30 @@
 // @ts-check
-/** The switches of factors and their features: a checkbox each, the features in a disclosure. */
+/**
+ * The switches of factors and their features: a checkbox each, the features in a disclosure; and
+ * ready choices of them, each option with the features that it hides.
+ */
 
+/** @import {FactorCatalog} from "../types/api" */
 /** @import {FactorChoice} from "./saved.js" */
 
 export class FactorPanel {
   /**
    * @param {HTMLElement} element
+   * @param {HTMLSelectElement} presets
    * @param {FactorChoice} choice
+   * @param {FactorCatalog} catalog
    * @param {() => void} changed
    */
-  constructor(element, choice, changed) {
+  constructor(element, presets, choice, catalog, changed) {
     this.element = element;
+    this.presets = presets;
     this.choice = choice;
+    this.catalog = catalog;
+    presets.addEventListener("change", () => {
+      choice.preset(catalog, presets.value.split(" "));
+      this.#refresh();
+      changed();
+    });
     document.addEventListener("click", (event) => this.#closeOthers(event.target));
     element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#closeOthers(null);
@@ -34,6 +47,8 @@ export class FactorPanel {
       const on = boxes.filter((box) => this.choice.isVisible(box.value)).length;
       summary.textContent = `${on}/${boxes.length}`;
     }
+    this.presets.value = this.choice.hidden(this.catalog).join(" ");
+    if (this.presets.selectedIndex < 0) this.presets.value = "own";
   }
 
   /** @param {EventTarget | null} target */

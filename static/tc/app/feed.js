@@ -8,7 +8,6 @@
 
 import { ApiError, LONG_WINDOW, WINDOW, patiently, pause } from "./api.js";
 import { CandleStore, HELD_LIMIT, isContiguous } from "./candles.js";
-import { BLOCK, blockBefore } from "./history.js";
 import { Overlay, generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
 /** @import {Api} from "./api.js" */
@@ -23,6 +22,7 @@ export const REPAIR_WAIT_MS = 5000;
 const TRY_WAIT_MS = 200;
 const TRY_WAIT_LIMIT_MS = 1000;
 const PAGE_LIMIT = 5000;
+const BLOCK = 2000;
 /** By how many bars windows overlap: what began in one may be settled in the next only. */
 const OVERLAP = 500;
 
@@ -70,7 +70,9 @@ export class LiveFeed {
   #deltaRunning = false;
   #repairPlanned = false;
   #olderRunning = false;
-  #olderExists = false;
+  /** Whether candles older than those held may be stored. */
+  olderExists = false;
+  #olderWork = Promise.resolve();
   /** From when on there are structures. */
   #drawnFrom = -Infinity;
   /** @type {FactorSlices[]} */
@@ -135,18 +137,35 @@ export class LiveFeed {
   async loadOlder() {
     const { closed } = this.candles;
     const first = closed[0]?.candle_time ?? 0;
-    if (this.#olderRunning || !this.#olderExists || this.overlay.time === null) return;
+    if (this.#olderRunning) return this.#olderWork;
+    if (!this.olderExists || this.overlay.time === null) return;
     if (closed.length + BLOCK > HELD_LIMIT) return;
     this.#olderRunning = true;
-    await this.#guard(async (signal) => {
+    this.#olderWork = this.#guard(async (signal) => {
+      const { blockBefore } = await import("./history.js");
       const read = (/** @type {number} */ since, /** @type {number} */ limit) =>
         this.api.candles(this.seriesId, { since, limit }, signal);
-      const older = await blockBefore(read, first, candleSeconds(this.seriesId));
-      this.#olderExists = older.length > 0;
+      const older = await blockBefore(read, first, candleSeconds(this.seriesId), BLOCK);
+      this.olderExists = older.length > 0;
       this.listener.candles(this.candles.merge(older));
       await this.#drawOlder(signal);
       this.#olderRunning = false;
     });
+    await this.#olderWork;
+  }
+
+  /**
+   * Bring older candles until this time is held, or nothing more comes; say whether it is held.
+   * @param {number} time
+   */
+  async reach(time) {
+    const { candles } = this;
+    const isHeld = () => (candles.all[0]?.candle_time ?? Infinity) <= time;
+    for (let held = -1; !isHeld() && held !== candles.closed.length; ) {
+      held = candles.closed.length;
+      await this.loadOlder();
+    }
+    return isHeld();
   }
 
   /** Every slice that was read, the newest first. */
@@ -268,7 +287,7 @@ export class LiveFeed {
       answer = await this.api.candles(this.seriesId, {}, signal);
       if (count && sameCandles(before, answer.candles)) break;
     }
-    this.#olderExists = answer.candles.length >= WINDOW;
+    this.olderExists = answer.candles.length >= WINDOW;
     this.listener.candles(this.candles.replace(answer.candles));
     this.#setStatus(answer.candles.length ? "ready" : "empty", answer.candles.length);
   }

@@ -1,9 +1,7 @@
 // @ts-check
-/** Candles from before those that are held, a block at a time. */
+/** Candles from before those that are held, a block at a time. Loaded with the first block. */
 
 /** @import {Candle} from "../types/api" */
-
-export const BLOCK = 2000;
 
 /**
  * The block right before `first`; empty where nothing older is stored. The API reads forwards
@@ -12,14 +10,15 @@ export const BLOCK = 2000;
  * @param {(since: number, limit: number) => Promise<{candles: Candle[]}>} read
  * @param {number} first
  * @param {number} seconds
+ * @param {number} block how many candles at most
  * @returns {Promise<Candle[]>}
  */
-export async function blockBefore(read, first, seconds) {
+export async function blockBefore(read, first, seconds, block) {
   let [empty, full] = [0, first + seconds];
-  let span = BLOCK * seconds;
+  let span = block * seconds;
   while (full - empty >= seconds) {
     const since = Math.max(0, first - span - 1);
-    const { candles } = await read(since, BLOCK + 1);
+    const { candles } = await read(since, block + 1);
     const older = candles.filter((candle) => candle.candle_time < first);
     if (older.length && older.length < candles.length) return older;
     if (older.length) full = span;

@@ -20,12 +20,19 @@ export class Words {
     this.texts = texts;
     this.locale = locale;
     this.plural = new Intl.PluralRules(locale);
-    this.clock = new Intl.DateTimeFormat(locale, {
+    this.setZone("UTC");
+  }
+
+  /** @param {string} timeZone of all times from now on */
+  setZone(timeZone) {
+    this.timeZone = timeZone;
+    this.clock = new Intl.DateTimeFormat(this.locale, {
       dateStyle: "medium",
       timeStyle: "short",
       hourCycle: "h23",
-      timeZone: "UTC",
+      timeZone,
     });
+    this.offset = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "shortOffset" });
   }
 
   /**
@@ -75,12 +82,23 @@ export class Words {
   }
 
   /**
-   * A time in Unix seconds as date and time, UTC.
+   * A time in Unix seconds as date and time of the zone.
    * @param {number} seconds
    * @returns {string}
    */
   time(seconds) {
-    return this.clock.format(seconds * 1000);
+    return /** @type {Intl.DateTimeFormat} */ (this.clock).format(seconds * 1000);
+  }
+
+  /**
+   * The same with the name of the zone, which changes with the season.
+   * @param {number} seconds
+   * @returns {string}
+   */
+  zonedTime(seconds) {
+    const parts = this.offset?.formatToParts(seconds * 1000) ?? [];
+    const name = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
+    return `${this.time(seconds)} ${name.replace("GMT", "UTC").replace(/\+0$/, "")}`;
   }
 
   /** @param {string | number} value */

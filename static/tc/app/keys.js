@@ -16,7 +16,7 @@ function find(selector) {
   return /** @type {HTMLElement | null} */ (document.querySelector(selector));
 }
 
-/** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => void>} */
+/** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => unknown>} */
 const ANYWHERE = {
   "?": () => /** @type {HTMLDialogElement} */ (find("[data-testid=shortcut-help]")).showModal(),
   "/": () => find("[data-testid=series-search]")?.focus(),
@@ -26,10 +26,19 @@ const ANYWHERE = {
   "+": (_, page) => page.chart.zoom(ZOOM),
   "-": (_, page) => page.chart.zoom(1 / ZOOM),
   "0": (_, page) => page.chart.fit(),
+  g: async (_, page) => (await page.later("calendar")).ask(),
+  t: async (_, page) => (await page.later("tables")).toggle(),
   home: (_, page) => page.chart.goToOldest(),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),
-  escape: (_, page) => page.select(""),
+  r: async (_, page) => (await page.later("draw")).start("measure"),
+  m: async (_, page) => (await page.later("draw")).start("measure"),
+  line: async (_, page) => (await page.later("draw")).start("line"),
+  level: async (_, page) => (await page.later("draw")).start("level"),
+  measure: async (_, page) => (await page.later("draw")).start("measure"),
+  undo: (_, page) => page.tools?.undo(),
+  delete: (_, page) => page.tools?.remove(),
+  escape: (_, page) => page.tools?.cancel() || page.select(""),
 };
 /** Only while the chart itself has the focus: elsewhere these keys scroll and press. */
 /** @type {typeof ANYWHERE} */
@@ -38,7 +47,10 @@ const ON_CHART = {
   arrowright: (keys, _, big) => keys.move(big ? 10 : 1),
   arrowup: (keys) => keys.next(-1),
   arrowdown: (keys) => keys.next(1),
-  enter: (_, page) => page.select(page.store.get("hovered")),
+  enter: (_, page) =>
+    page.tools?.active
+      ? page.tools.take(page.tools.atCrosshair)
+      : page.select(page.store.get("hovered")),
 };
 
 export class Keys {
@@ -63,8 +75,12 @@ export class Keys {
   /** @param {KeyboardEvent} event */
   #press(event) {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+    if (event.altKey || find("dialog[open]")) return;
     if (target.matches("select, textarea, input:not([type=checkbox])")) return;
+    if (event.ctrlKey || event.metaKey) {
+      if (event.key === "z" && this.page.tools?.drawings.canUndo) this.#run("undo", false);
+      return;
+    }
     const onChart = target === this.page.view;
     if (this.#run(event.key.toLowerCase(), event.shiftKey, onChart)) event.preventDefault();
   }
@@ -96,7 +112,8 @@ export class Keys {
     page.chart.setCrosshair(page.bar);
     page.store.set({ hovered: "" });
     page.legend.show(page.feed.candles.all, page.bar, page.decimals);
-    this.#say();
+    page.tools?.preview(page.tools.atCrosshair);
+    if (!page.tools?.active) this.#say();
   }
 
   /**
@@ -105,7 +122,7 @@ export class Keys {
    */
   next(by) {
     const { page } = this;
-    const ids = this.#under();
+    const ids = this.#under().map(({ id }) => id);
     const at = ids.indexOf(page.store.get("hovered"));
     const place = at < 0 ? (by > 0 ? 0 : -1) : (at + by) % ids.length;
     page.store.set({ hovered: ids.at(place) ?? "" });
@@ -123,9 +140,9 @@ export class Keys {
     this.#saying = setTimeout(() => {
       this.#heard = performance.now();
       const hovered = this.page.store.get("hovered");
-      const ids = hovered ? [hovered] : this.#under();
+      const shapes = this.#under().filter(({ id }) => !hovered || id === hovered);
       const spoken = /** @type {HTMLElement} */ (find("[data-part=spoken]"));
-      const names = ids.map((id) => this.page.nameOf(id));
+      const names = shapes.map(({ feature }) => this.page.nameOf(feature));
       const bar = [...this.page.legend.element.children].map((part) => part.textContent);
       spoken.textContent = [...(hovered ? [] : bar), ...names].join("; ");
     }, wait);

@@ -30,7 +30,7 @@ export class Legend {
     const { words } = this;
     const price = (/** @type {number} */ value) => words.number(value, decimals);
     this.#fill([
-      ["", `${words.time(candle.candle_time)} UTC`, "when"],
+      ["", words.zonedTime(candle.candle_time), "when"],
       [words.say("open"), price(candle.open)],
       [words.say("high"), price(candle.high)],
       [words.say("low"), price(candle.low)],

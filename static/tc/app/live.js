@@ -15,17 +15,27 @@ import { Lamps } from "./lamps.js";
 import { Legend } from "./legend.js";
 import { FactorChoice, loadSeries, saveSeries } from "./saved.js";
 import { candleSeconds, parseSeries, seriesId } from "./series.js";
-import { anchorHighlight, buildShapes, countShapes, recordOf } from "./shapes.js";
+import { anchorHighlight, buildShapes, countShapes } from "./shapes.js";
 import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
-/** @import {StructureCard} from "./card.js" */
-/** @import {Keys} from "./keys.js" */
+/** @import {DrawTools} from "./draw.js" */
 /** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
 const OLDER_WHEN_LEFT = 200;
+const LINK_AFTER_MS = 400;
+/** What comes with its first use, so that the chart need not wait for it. */
+const LATER = {
+  calendar: (/** @type {LivePage} */ page) => import("./calendar.js").then((it) => new it.Calendar(page)),
+  card: (/** @type {LivePage} */ page) => import("./card.js").then((it) => new it.StructureCard(page)),
+  draw: (/** @type {LivePage} */ page) => import("./draw.js").then((it) => new it.DrawTools(page)),
+  keys: (/** @type {LivePage} */ page) => import("./keys.js").then((it) => new it.Keys(page)),
+  place: (/** @type {LivePage} */ page) => import("./place.js").then((it) => new it.Place(page)),
+  tables: (/** @type {LivePage} */ page) => import("./tables.js").then((it) => new it.Tables(page)),
+  zone: (/** @type {LivePage} */ page) => import("./zone.js").then((it) => new it.Zone(page)),
+};
 
 /** @param {string} testid */
 function element(testid) {
@@ -35,6 +45,11 @@ function element(testid) {
 /** @param {string} part */
 function partOf(part) {
   return /** @type {HTMLElement} */ (document.querySelector(`[data-part="${part}"]`));
+}
+
+/** @param {string} id */
+function linkTo(id) {
+  return `?series_id=${encodeURIComponent(id)}`;
 }
 
 function marketSocket() {
@@ -52,10 +67,16 @@ export class LivePage {
   catalog = pageJson("catalog");
   /** @type {Shape[]} */
   shapes = [];
-  /** @type {StructureCard | null} */
-  card = null;
-  /** @type {Keys | null} */
-  keys = null;
+  /** @type {Partial<Record<keyof typeof LATER, Promise<any>>>} */
+  loaded = {};
+  /** @type {DrawTools | null} */
+  tools = null;
+  /** @type {Set<() => void>} Called after the attributes were written. */
+  followers = new Set();
+  /** @type {URLSearchParams | null} Where a link wants to go. */
+  goal = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  linking;
   /** @type {number | null} The bar under the crosshair. */
   bar = null;
   decimals = 2;
@@ -78,7 +99,9 @@ export class LivePage {
       formatPrice: (price) => this.price(price),
     });
     this.legend = new Legend(partOf("legend"), this.words);
-    this.panel = new FactorPanel(partOf("factors"), this.choice, () => this.redraw());
+    const presets = /** @type {HTMLSelectElement} */ (element("preset-select"));
+    const redraw = () => this.redraw();
+    this.panel = new FactorPanel(partOf("factors"), presets, this.choice, this.catalog, redraw);
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
     this.socket = this.makeSocket();
     this.feed = this.makeFeed();
@@ -126,17 +149,26 @@ export class LivePage {
       this.chart.layer.setFocus(this.store.get("hovered"), this.store.get("selected"));
       this.scheduleWrite();
     });
-    this.store.subscribe(["hovered", "selected"], () => void this.showCard());
+    this.store.subscribe(["hovered", "selected"], async () => (await this.later("card")).update());
     this.chart.onPointer(({ index, hovered }) => {
       this.bar = index;
       this.store.set({ hovered });
       this.legend.show(this.feed.candles.all, index, this.decimals);
     });
-    this.chart.onClick(({ hovered }) => this.select(hovered));
-    this.chart.onView(() => this.scheduleWrite());
+    this.chart.onClick(({ hovered }) => {
+      if (!this.tools?.isBusy) this.select(hovered);
+    });
+    this.chart.onView(() => {
+      this.scheduleWrite();
+      clearTimeout(this.linking);
+      this.linking = setTimeout(() => void this.writeLink(), LINK_AFTER_MS);
+    });
     partOf("retry").addEventListener("click", () => void this.feed.retry());
     partOf("latest").addEventListener("click", () => this.chart.goToLatest());
-    document.addEventListener("themechange", () => this.chart.setPalette(readPalette(this.view)));
+    document.addEventListener("themechange", async () => {
+      this.chart.setPalette(readPalette(this.view));
+      (await this.later("zone")).update();
+    });
     for (const type of ["keydown", "click"]) document.addEventListener(type, this);
     addEventListener("online", () => this.socket.retryNow());
     document.addEventListener("visibilitychange", () => {
@@ -147,30 +179,43 @@ export class LivePage {
   /** @param {Event} event */
   async handleEvent(event) {
     if (event.type === "click" && !(/** @type {Element} */ (event.target).closest("[data-key]"))) return;
-    if (!this.keys) {
-      const { Keys } = await import("./keys.js");
-      this.keys ??= new Keys(this);
-    }
-    this.keys.handle(event);
+    (await this.later("keys")).handle(event);
+  }
+
+  /**
+   * What comes with its first use.
+   * @template {keyof typeof LATER} K
+   * @param {K} name
+   * @returns {ReturnType<typeof LATER[K]>}
+   */
+  later(name) {
+    return /** @type {any} */ (this.loaded[name] ??= LATER[name](this));
   }
 
   start() {
-    const asked = new URLSearchParams(location.search).get("series_id");
+    const query = new URLSearchParams(location.search);
+    const asked = query.get("series_id");
     const linked = asked === null ? null : parseSeries(asked);
     if (asked !== null && !linked) {
       this.toasts.show(this.words.say("bad_series", { series: asked }), "error");
     }
     const series = linked ?? loadSeries(localStorage);
+    if (document.documentElement.dataset["zone"]) void this.later("zone");
     this.controls.show(series);
-    this.open(series);
+    this.open(series, query.has("from") || query.has("at") ? query : null);
     this.socket.start();
+    if (localStorage.getItem("trade-canvas-drawings")) void this.later("draw");
   }
 
-  /** @param {Series} series */
-  open(series) {
+  /**
+   * @param {Series} series
+   * @param {URLSearchParams | null} goal
+   */
+  open(series, goal = null) {
     const id = seriesId(series);
     saveSeries(localStorage, series);
-    history.replaceState(null, "", `?series_id=${encodeURIComponent(id)}`);
+    this.goal = goal;
+    if (!goal) history.replaceState(null, "", linkTo(id));
     document.title = `${series.symbol} ${series.timeframe} · trade_canvas`;
     const { symbol, timeframe } = series;
     this.view.setAttribute("aria-label", this.words.say("chart_label", { symbol, timeframe }));
@@ -186,9 +231,10 @@ export class LivePage {
   }
 
   /** Say that the page is ready once what was loaded has been painted. */
-  announceReady() {
+  async announceReady() {
     if (this.ready) return;
     const id = this.feed.seriesId;
+    if (this.goal) await (await this.later("place")).follow();
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
         if (this.feed.seriesId !== id) return;
@@ -208,9 +254,12 @@ export class LivePage {
       this.decimals = priceDecimals(candles.all);
       this.chart.setDecimals(this.decimals);
     }
-    if (!this.hadCandles) this.chart.fit();
+    const isFirst = !this.hadCandles;
     this.hadCandles = candles.all.length > 0;
-    this.legend.show(candles.all, null, this.decimals);
+    if (isFirst) this.chart.fit();
+    if (isFirst && this.goal) void this.later("place").then((place) => place.begin());
+    if (change.kind === "all") this.bar = null;
+    this.legend.show(candles.all, this.bar, this.decimals);
     this.redraw();
   }
 
@@ -251,7 +300,7 @@ export class LivePage {
     } else {
       toasts.show(words.say("resumed", { n: notice.count }));
     }
-    if (this.feed.status !== "error" && this.feed.status !== "loading") this.announceReady();
+    if (this.feed.status !== "error" && this.feed.status !== "loading") void this.announceReady();
   }
 
   /** Say that structures are behind once they have been so for a while. */
@@ -294,35 +343,20 @@ export class LivePage {
 
   /** @param {string} id */
   select(id) {
-    this.chart.layer.setCauses([]);
     this.store.set({ selected: id });
   }
 
-  /** Show the card of what was clicked, else of the line or mark that the pointer is on. */
-  async showCard() {
-    const selected = this.store.get("selected");
-    const id = selected || this.store.get("hovered");
-    const shape = this.shapes.find((one) => one.id === id);
-    if (!shape || (!selected && shape.kind === "box")) {
-      this.card?.hide();
-    } else if (this.card) {
-      await this.card.tell(shape, selected === id);
-    } else {
-      const { StructureCard } = await import("./card.js");
-      this.card ??= new StructureCard(this, element("structure-card"));
-      await this.showCard();
-    }
+  /** @param {string} feature */
+  nameOf(feature) {
+    const key = `shape.${feature}`;
+    return this.words.has(key) ? this.words.say(key) : feature;
   }
 
-  /** @param {string} id */
-  nameOf(id) {
-    const feature = this.shapes.find((one) => one.id === id)?.feature ?? id;
-    return this.words.has(`shape.${feature}`) ? this.words.say(`shape.${feature}`) : feature;
-  }
-
-  /** @param {Shape} shape */
-  recordOf(shape) {
-    return this.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+  /** Put the view into the address, so that a link opens it again. */
+  async writeLink() {
+    if (!this.ready) return;
+    const view = this.chart.isHome ? "" : (await this.later("place")).query();
+    history.replaceState(null, "", linkTo(this.feed.seriesId) + view);
   }
 
   /** @param {number} value */
@@ -360,8 +394,11 @@ export class LivePage {
         hidden: choice.hidden(this.catalog),
         ready: this.ready,
         paintMs: this.paintMs,
+        drawings: this.tools?.drawings.all.length ?? 0,
+        tool: this.tools?.active ?? "",
       }),
     );
+    for (const follower of this.followers) follower();
   }
 }
 

@@ -22,7 +22,7 @@ export const DEFAULT_SERIES = {
  * @param {string} key
  * @returns {{version: number, state: Record<string, unknown>}}
  */
-function readState(storage, key) {
+export function readState(storage, key) {
   try {
     const { version, state } = JSON.parse(storage.getItem(key) ?? "{}");
     if (state !== null && typeof state === "object") return { version, state };
@@ -38,7 +38,7 @@ function readState(storage, key) {
  * @param {string} key
  * @param {Record<string, unknown>} fields
  */
-function writeState(storage, key, fields) {
+export function writeState(storage, key, fields) {
   const { version, state } = readState(storage, key);
   storage.setItem(key, JSON.stringify({ version, state: { ...state, ...fields } }));
 }
@@ -114,16 +114,38 @@ export class FactorChoice {
   choose(key, on) {
     this.#chosen[key] = on;
     if (on) this.#chosen[key.split(".")[0] ?? key] = true;
+    this.#save();
+  }
+
+  /**
+   * Hide these features and show all others. A factor that has nothing to show is switched off as
+   * a whole, and shows again what it did when it is switched on.
+   * @param {FactorCatalog} catalog
+   * @param {string[]} hidden
+   */
+  preset(catalog, hidden) {
+    for (const { key, sub_features: features } of catalog.factors) {
+      const shown = features.filter((feature) => !hidden.includes(feature.key));
+      this.#chosen[key] = features.length ? shown.length > 0 : !hidden.includes(key);
+      if (!shown.length) continue;
+      for (const feature of features) this.#chosen[feature.key] = shown.includes(feature);
+    }
+    this.#save();
+  }
+
+  #save() {
     writeState(this.storage, FACTORS_KEY, { visibleFeatures: this.#chosen });
   }
 
   /**
-   * The features of the catalogue that are not drawn.
+   * The features of the catalogue that are not drawn, and factors without features.
    * @param {FactorCatalog} catalog
    * @returns {string[]}
    */
   hidden(catalog) {
-    const features = catalog.factors.flatMap((factor) => factor.sub_features);
+    const features = catalog.factors.flatMap((factor) =>
+      factor.sub_features.length ? factor.sub_features : [factor],
+    );
     return features.map(({ key }) => key).filter((key) => !this.isVisible(key));
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Theme and colours: the first choice of each list, unless the user made another; the language. */
+/** Theme, colours and time zone: the first choice of each list, unless the user made another; the language. */
 
 /** @param {HTMLSelectElement} select its name is that of the page's attribute */
 export function setUpChoice(select) {
@@ -29,7 +29,7 @@ export function setUpLanguage(form) {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
   document.dispatchEvent(new Event("themechange")),
 );
-for (const select of document.querySelectorAll("select[name=theme], select[name=colors]")) {
+for (const select of document.querySelectorAll("select[name=theme], select[name=colors], select[name=zone]")) {
   setUpChoice(/** @type {HTMLSelectElement} */ (select));
 }
 setUpLanguage(/** @type {HTMLFormElement} */ (document.querySelector("#language")));

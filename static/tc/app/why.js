@@ -4,6 +4,7 @@
  * overlap it is, and the one that ended it. The rule is in `factors/engine/plugins/zhongshu.py`.
  */
 
+import { formatOf, recordIn } from "./card.js";
 /** @import {StructureCard} from "./card.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {LivePage} from "./live.js" */
@@ -21,9 +22,9 @@ const PENS = new Set(["pen.confirmed", "pen.extending"]);
 export function explain(page, card, zone) {
   const { chart, shapes, store, words } = page;
   if (store.get("selected") !== zone.id) return;
-  const record = page.recordOf(zone);
+  const record = recordIn(page, zone);
   const story = storyOf(zone, record, shapes);
-  const told = story ? sentences(zone, record, story, card.format) : [words.say("why.unknown")];
+  const told = story ? sentences(zone, record, story, formatOf(page)) : [words.say("why.unknown")];
   const steps = told.map((text) => Object.assign(document.createElement("li"), { textContent: text }));
   card.part("steps").replaceChildren(...steps);
   card.part("why").hidden = false;

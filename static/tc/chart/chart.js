@@ -10,10 +10,10 @@ import {
 } from "lightweight-charts";
 import { Layout, findGaps } from "./layout.js";
 import { StructureLayer } from "./structure-layer.js";
-/** @import {CandlestickData, DeepPartial, HistogramData, IChartApi, ISeriesApi, MouseEventParams, TimeChartOptions, UTCTimestamp} from "lightweight-charts" */
+/** @import {CandlestickData, DeepPartial, HistogramData, IChartApi, ISeriesApi, ISeriesPrimitive, MouseEventParams, Time, TimeChartOptions, UTCTimestamp} from "lightweight-charts" */
 /** @import {Candle} from "../types/api" */
 /** @import {Palette} from "./palette.js" */
-/** @import {Change, Pointer, Shape} from "../types/page" */
+/** @import {Change, Place, Pointer, Shape} from "../types/page" */
 
 const FIRST_BARS = 260;
 const RIGHT_BARS = 8;
@@ -36,6 +36,8 @@ export class ChartView {
   #candles = [];
   /** @type {number | null} */
   #formingTime = null;
+  /** The width of a bar when the view was last fitted. */
+  #fitted = 0;
   /** How often the chart was made anew. */
   epoch = 1;
 
@@ -74,15 +76,35 @@ export class ChartView {
     return this.#layer;
   }
 
+  /** The bars in view, as positions among those held; null before there are any. */
+  get range() {
+    return this.#chart.timeScale().getVisibleLogicalRange();
+  }
+
+  /**
+   * Show these bars.
+   * @param {number} from
+   * @param {number} to
+   */
+  setRange(from, to) {
+    this.#chart.timeScale().setVisibleLogicalRange({ from, to });
+  }
+
+  /** Whether place and zoom are those that the page begins with. */
+  get isHome() {
+    const aside = Math.abs(this.#chart.timeScale().scrollPosition() - RIGHT_BARS);
+    return aside < 1 && Math.abs(this.barSpacing / this.#fitted - 1) < 0.01;
+  }
+
   /** Whether the newest bar is in view. */
   get showsHead() {
-    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    const { range } = this;
     return !range || !this.#candles.length || range.to >= this.#candles.length - 1;
   }
 
   /** How many bars there are to the left of the view. */
   get barsBefore() {
-    return this.#chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
+    return this.range?.from ?? Infinity;
   }
 
   /**
@@ -131,6 +153,29 @@ export class ChartView {
     this.setCandles(this.#candles, { kind: "all" }, this.#formingTime);
   }
 
+  /**
+   * What lies at a place of the canvas; null beside the candles' pane.
+   * @param {number} x
+   * @param {number} y
+   * @returns {Place | null}
+   */
+  placeAt(x, y) {
+    const timeScale = this.#chart.timeScale();
+    const [bar, price] = [timeScale.coordinateToLogical(x), this.#bars.coordinateToPrice(y)];
+    const inside = x <= timeScale.width() && y <= this.#chart.paneSize().height;
+    return inside && bar !== null && price !== null ? { bar: Math.round(bar), price } : null;
+  }
+
+  /** @param {ISeriesPrimitive<Time>} layer painted over what is there */
+  attach(layer) {
+    this.#bars.attachPrimitive(layer);
+  }
+
+  /** @param {DeepPartial<TimeChartOptions>} formats of times */
+  setFormats(formats) {
+    this.#chart.applyOptions(formats);
+  }
+
   /** Show the newest bars, none wider than 20 pixels. */
   fit() {
     const timeScale = this.#chart.timeScale();
@@ -138,6 +183,7 @@ export class ChartView {
     const barSpacing = Math.min(WIDEST_BAR, timeScale.width() / shown || WIDEST_BAR);
     this.#bars.priceScale().applyOptions({ autoScale: true });
     timeScale.applyOptions({ barSpacing });
+    this.#fitted = barSpacing;
     timeScale.scrollToPosition(RIGHT_BARS, false);
   }
 
@@ -154,12 +200,11 @@ export class ChartView {
    * @param {number} factor
    */
   zoom(factor) {
-    const timeScale = this.#chart.timeScale();
-    const range = timeScale.getVisibleLogicalRange();
+    const { range } = this;
     if (!range) return;
     const middle = this.showsHead ? range.to : (range.from + range.to) / 2;
-    const [from, to] = [range.from, range.to].map((end) => middle + (end - middle) / factor);
-    timeScale.setVisibleLogicalRange({ from: from ?? 0, to: to ?? 0 });
+    const end = (/** @type {number} */ at) => middle + (at - middle) / factor;
+    this.setRange(end(range.from), end(range.to));
   }
 
   /**
@@ -168,7 +213,7 @@ export class ChartView {
    */
   setCrosshair(index) {
     const candle = this.#candles[index];
-    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    const { range } = this;
     if (!candle || !range) return;
     if (index < range.from + 1) this.#show(index - 1);
     if (index > range.to - 1) this.#show(index + 1 - (range.to - range.from));
@@ -180,9 +225,8 @@ export class ChartView {
    * @param {number} from
    */
   #show(from) {
-    const timeScale = this.#chart.timeScale();
-    const range = timeScale.getVisibleLogicalRange();
-    if (range) timeScale.setVisibleLogicalRange({ from, to: from + range.to - range.from });
+    const { range } = this;
+    if (range) this.setRange(from, from + range.to - range.from);
   }
 
   /** @param {() => void} listener called when place or zoom have changed */

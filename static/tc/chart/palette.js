@@ -6,7 +6,7 @@
 const NAMES = /** @type {const} */ ([
   "background", "text", "muted", "grid", "border", "up", "down", "forming-up", "forming-down",
   "volume-up", "volume-down", "pen", "box-up", "box-down", "anchor", "anchor-history", "high", "low",
-  "broken", "gap",
+  "broken", "gap", "drawing",
 ]);
 
 /** @typedef {Record<typeof NAMES[number], string> & {font: string}} Palette */

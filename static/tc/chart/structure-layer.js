@@ -123,19 +123,20 @@ export class StructureLayer {
     const bar = (x - scales.x(0)) / scales.spacing;
     const reach = 10 / scales.spacing + 1;
     const near = this.#layout.between(bar - reach, bar + reach);
-    const targets = near.filter((item) => this.#shows(item, scales)).map((i) => target(i, scales));
+    const targets = near.filter(({ shape }) => this.#shows(shape, scales)).map((i) => target(i, scales));
     const externalId = hitTarget({ x, y }, targets);
     return externalId === null ? null : { externalId, zOrder: "top", cursorStyle: "pointer" };
   }
 
   /**
-   * The structures that are shown at a bar.
-   * @param {number} bar
+   * The structures that are shown at a bar, or in a range of bars.
+   * @param {number} from
+   * @param {number} to
    */
-  at(bar) {
+  at(from, to = from) {
     const scales = this.#scales();
-    const found = this.#layout.between(bar, bar);
-    return found.filter((one) => scales && this.#shows(one, scales)).map(({ shape }) => shape.id);
+    const found = this.#layout.between(from, to).map(({ shape }) => shape);
+    return found.filter((shape) => scales && this.#shows(shape, scales));
   }
 
   /** @returns {Scales | null} */
@@ -157,13 +158,13 @@ export class StructureLayer {
   }
 
   /**
-   * @param {Placed} placed
+   * @param {Shape} shape
    * @param {Scales} scales
    */
-  #shows({ shape }, { spacing }) {
-    if (!this.#isVisible(shape.feature)) return false;
-    if (spacing < SKELETON_BELOW) return SKELETON.has(shape.feature);
-    return spacing >= SIMPLE_BELOW || !FINE.has(shape.feature);
+  #shows({ feature }, { spacing }) {
+    if (!this.#isVisible(feature)) return false;
+    if (spacing < SKELETON_BELOW) return SKELETON.has(feature);
+    return spacing >= SIMPLE_BELOW || !FINE.has(feature);
   }
 
   /** @param {Paint} paint */
@@ -198,7 +199,7 @@ export class StructureLayer {
   /** @param {Scales} scales */
   #inView(scales) {
     const found = this.#layout.between(scales.from - 1, scales.to + 1);
-    return found.filter((placed) => this.#shows(placed, scales));
+    return found.filter(({ shape }) => this.#shows(shape, scales));
   }
 
   /** @param {Placed} placed */

@@ -100,11 +100,26 @@ export interface Facts {
   hidden: string[];
   ready: boolean;
   paintMs: number | null;
+  drawings: number;
+  tool: string;
 }
 
 export interface Pointer {
   index: number | null;
   hovered: string;
+}
+
+/** A bar, held or not, and a price. */
+export interface Place {
+  bar: number;
+  price: number;
+}
+
+/** Something that the user has drawn: a measure or a line between two points, or a price. */
+export interface Drawing {
+  id: string;
+  kind: "measure" | "line" | "level";
+  points: Point[];
 }
 
 export interface Spot {

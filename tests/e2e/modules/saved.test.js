@@ -59,3 +59,22 @@ test("switches are remembered", () => {
   choice(shelf).choose("pen", false);
   assert.equal(choice(shelf).isVisible("pen.confirmed"), false);
 });
+
+test("a preset hides what it names, and what has nothing to show is switched off as a whole", () => {
+  const shelf = new Shelf();
+  const made = choice(shelf);
+  made.preset(CATALOG, ["pen.confirmed"]);
+  assert.deepEqual(made.hidden(CATALOG), ["pen.confirmed"]);
+  assert.deepEqual([made.isOn("pen"), made.isOn("pen.confirmed")], [false, true]);
+  made.preset(CATALOG, [""]);
+  assert.deepEqual(choice(shelf).hidden(CATALOG), []);
+});
+
+test("a factor without features is hidden and shown by its own name", () => {
+  const catalog = { factors: [{ ...entry("gap"), sub_features: [] }] };
+  const made = new FactorChoice(new Shelf(), catalog);
+  assert.deepEqual(made.hidden(catalog), []);
+  made.preset(catalog, ["gap"]);
+  assert.deepEqual(made.hidden(catalog), ["gap"]);
+  assert.equal(made.isVisible("gap"), false);
+});
