@@ -148,3 +148,23 @@ def test_a_click_with_a_tool_opens_no_card(server: LiveServer, series_id: str) -
             await tab.shows(drawing_count=8)
 
     asyncio.run(scenario())
+
+
+def test_fingers_measure_too_and_find_the_tools_on_a_phone(
+    server: LiveServer, series_id: str
+) -> None:
+    server.fill(series_id, golden_candles("box_2_1"))
+
+    async def scenario() -> None:
+        phone = {"width": 390, "height": 800}
+        async with open_tab(viewport=phone, has_touch=True) as tab:
+            await visit(tab, server, series_id)
+            await tab.page.get_by_role("button", name="Measure", exact=True).tap()
+            await tab.shows(tool="measure")
+            box = await tab.view.bounding_box()
+            assert box
+            for share in (0.3, 0.6):
+                await tab.page.touchscreen.tap(box["x"] + share * box["width"], box["y"] + 200)
+            await tab.shows(tool="", drawing_count=1)
+
+    asyncio.run(scenario())

@@ -61,6 +61,25 @@ def test_question_mark_lists_the_keys_and_escape_closes_the_list(
     asyncio.run(scenario())
 
 
+def test_the_list_holds_every_key_that_does_something(server: LiveServer, series_id: str) -> None:
+    server.fill(series_id, rising(3))
+    signs = {"arrowleft": "←", "arrowright": "→", "arrowup": "↑", "arrowdown": "↓", "escape": "esc"}
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            names = await tab.page.evaluate(
+                "import('/static/tc/app/keys.js').then(({ NAMES }) => NAMES)"
+            )
+            script = "all => all.map(key => key.textContent.toLowerCase())"
+            listed = await tab.page.locator("kbd").evaluate_all(script)
+            listed += [part for text in listed for part in text.split()]
+            assert "arrowleft" in names
+            assert [name for name in names if signs.get(name, name) not in listed] == []
+
+    asyncio.run(scenario())
+
+
 def test_keys_choose_timeframe_and_symbol(server: LiveServer, symbol: str) -> None:
     one, five = (f"binance:swap:{symbol}:{timeframe}" for timeframe in ("1m", "5m"))
     other = f"binance:swap:{symbol.replace('TEST', 'TESTX')}:5m"

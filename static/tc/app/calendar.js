@@ -29,7 +29,7 @@ function find(selector) {
   return /** @type {HTMLElement} */ (document.querySelector(selector));
 }
 
-export class Calendar {
+export default class Calendar {
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;

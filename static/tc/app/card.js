@@ -83,7 +83,7 @@ export function formatOf(page) {
   };
 }
 
-export class StructureCard {
+export default class StructureCard {
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;

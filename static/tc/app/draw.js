@@ -19,7 +19,7 @@ import { candleSeconds } from "./series.js";
 const CLICK_REACH = 6;
 const CLICK_MS = 500;
 
-export class DrawTools {
+export default class DrawTools {
   /** @type {Drawing["kind"] | ""} The tool in hand. */
   active = "";
   /** @type {Point[]} What was placed with it so far. */

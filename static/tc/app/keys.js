@@ -31,14 +31,18 @@ const ANYWHERE = {
   home: (_, page) => page.chart.goToOldest(),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),
-  r: async (_, page) => (await page.later("draw")).start("measure"),
-  m: async (_, page) => (await page.later("draw")).start("measure"),
-  line: async (_, page) => (await page.later("draw")).start("line"),
-  level: async (_, page) => (await page.later("draw")).start("level"),
-  measure: async (_, page) => (await page.later("draw")).start("measure"),
-  undo: (_, page) => page.tools?.undo(),
+  r: (keys) => keys.run("measure"),
+  m: (keys) => keys.run("measure"),
   delete: (_, page) => page.tools?.remove(),
   escape: (_, page) => page.tools?.cancel() || page.select(""),
+};
+/** What has a button and no key of its own. */
+/** @type {typeof ANYWHERE} */
+const BUTTONS = {
+  measure: async (_, page) => (await page.later("draw")).start("measure"),
+  line: async (_, page) => (await page.later("draw")).start("line"),
+  level: async (_, page) => (await page.later("draw")).start("level"),
+  undo: (_, page) => page.tools?.undo(),
 };
 /** Only while the chart itself has the focus: elsewhere these keys scroll and press. */
 /** @type {typeof ANYWHERE} */
@@ -53,7 +57,10 @@ const ON_CHART = {
       : page.select(page.store.get("hovered")),
 };
 
-export class Keys {
+/** Every key that does something, for the list of them. */
+export const NAMES = Object.keys({ ...ANYWHERE, ...ON_CHART, ...FACTORS });
+
+export default class Keys {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saying;
   #heard = -Infinity;
@@ -68,7 +75,7 @@ export class Keys {
     if (event instanceof KeyboardEvent) this.#press(event);
     else {
       const button = /** @type {Element} */ (event.target).closest("[data-key]");
-      if (button) this.#run(button.getAttribute("data-key") ?? "", false);
+      if (button) this.run(button.getAttribute("data-key") ?? "");
     }
   }
 
@@ -78,11 +85,21 @@ export class Keys {
     if (event.altKey || find("dialog[open]")) return;
     if (target.matches("select, textarea, input:not([type=checkbox])")) return;
     if (event.ctrlKey || event.metaKey) {
-      if (event.key === "z" && this.page.tools?.drawings.canUndo) this.#run("undo", false);
+      if (event.key === "z" && this.page.tools?.drawings.canUndo) this.run("undo");
       return;
     }
     const onChart = target === this.page.view;
     if (this.#run(event.key.toLowerCase(), event.shiftKey, onChart)) event.preventDefault();
+  }
+
+  /**
+   * Do what a button stands for.
+   * @param {string} name
+   */
+  run(name) {
+    const action = BUTTONS[name];
+    if (action) action(this, this.page, false);
+    else this.#run(name, false);
   }
 
   /**

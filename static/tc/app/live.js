@@ -20,7 +20,7 @@ import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
-/** @import {DrawTools} from "./draw.js" */
+/** @import DrawTools from "./draw.js" */
 /** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
@@ -28,13 +28,13 @@ const OLDER_WHEN_LEFT = 200;
 const LINK_AFTER_MS = 400;
 /** What comes with its first use, so that the chart need not wait for it. */
 const LATER = {
-  calendar: (/** @type {LivePage} */ page) => import("./calendar.js").then((it) => new it.Calendar(page)),
-  card: (/** @type {LivePage} */ page) => import("./card.js").then((it) => new it.StructureCard(page)),
-  draw: (/** @type {LivePage} */ page) => import("./draw.js").then((it) => new it.DrawTools(page)),
-  keys: (/** @type {LivePage} */ page) => import("./keys.js").then((it) => new it.Keys(page)),
-  place: (/** @type {LivePage} */ page) => import("./place.js").then((it) => new it.Place(page)),
-  tables: (/** @type {LivePage} */ page) => import("./tables.js").then((it) => new it.Tables(page)),
-  zone: (/** @type {LivePage} */ page) => import("./zone.js").then((it) => new it.Zone(page)),
+  calendar: () => import("./calendar.js"),
+  card: () => import("./card.js"),
+  draw: () => import("./draw.js"),
+  keys: () => import("./keys.js"),
+  place: () => import("./place.js"),
+  tables: () => import("./tables.js"),
+  zone: () => import("./zone.js"),
 };
 
 /** @param {string} testid */
@@ -186,10 +186,10 @@ export class LivePage {
    * What comes with its first use.
    * @template {keyof typeof LATER} K
    * @param {K} name
-   * @returns {ReturnType<typeof LATER[K]>}
+   * @returns {Promise<InstanceType<Awaited<ReturnType<typeof LATER[K]>>["default"]>>}
    */
   later(name) {
-    return /** @type {any} */ (this.loaded[name] ??= LATER[name](this));
+    return (this.loaded[name] ??= LATER[name]().then((it) => new it.default(this)));
   }
 
   start() {

@@ -35,7 +35,7 @@ export function placeIn(query) {
   return at && at > 0 && Number.isFinite(at) ? { at } : null;
 }
 
-export class Place {
+export default class Place {
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;

@@ -23,7 +23,7 @@ export function pricesText({ kind, points }, price) {
   return kind === "box" ? `${price(last)} – ${price(first)}` : `${price(first)} → ${price(last)}`;
 }
 
-export class Tables {
+export default class Tables {
   #shown = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #resting;

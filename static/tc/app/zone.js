@@ -35,7 +35,7 @@ export function markText(seconds, mark, locale, timeZone) {
   return mark === DAY ? `${day} ${clock}` : clock;
 }
 
-export class Zone {
+export default class Zone {
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;
