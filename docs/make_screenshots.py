@@ -38,6 +38,7 @@ PATHS = {
 }
 # A second series, and feeds of which one cannot reach its exchange.
 ROWS = f"""
+import json
 import time
 from datetime import timedelta
 from django.utils import timezone
@@ -51,7 +52,7 @@ job("{HOURS}", state="streaming", refcount=2, last_closed_time=int(now) // 3600 
 job("{OTHER}", state="waiting", refcount=1, last_closed_time=newest - 540,
     last_error="ConnectTimeout: fstream.binance.com")
 IngestGuardrail.objects.create(series_id="{OTHER}", state="open", open_until=now + 3600,
-    consecutive_failures=5, last_error_kind="connect")
+    failures=json.dumps([now] * 5), consecutive_failures=5, last_error_kind="connect")
 """
 
 
