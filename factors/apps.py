@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
 
 from factors.engine import registry
 from factors.engine.registry import FactorGraphError
@@ -25,6 +26,7 @@ class FactorsConfig(AppConfig):
     """Registers the factors at start."""
 
     name = "factors"
+    verbose_name = gettext_lazy("Factors")
 
     def ready(self) -> None:
         """Load every plugin; what the settings ask for in vain, or a name used twice, stops it."""

@@ -3,12 +3,14 @@
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from django.utils.translation import gettext_lazy
 
 
 class IngestConfig(AppConfig):
     """Where candles come from."""
 
     name = "ingest"
+    verbose_name = gettext_lazy("Feeds")
 
     def ready(self) -> None:
         """Register the checks, and how a derived series gets its first candles."""

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import user_passes_test
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from ingest.circuits import Circuits
@@ -72,7 +73,7 @@ def feeds(request: HttpRequest) -> HttpResponse:
         "stopped": len(jobs) - sum(job.state != JobState.IDLE for job in jobs),
         "most": settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS,
         "guarded": settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL,
-        "silent_since": _silent_since(jobs),
+        "silent": _silent(jobs),
         "may_steer": request.user.has_perm("ingest.change_ingestjob"),
     }
     return render(request, "ingest.html", about)
@@ -110,10 +111,10 @@ def _lag(job: IngestJob, now: float) -> int | None:
     return max(0, (expected_closed_time(now, seconds) - job.last_closed_time) // seconds)
 
 
-def _silent_since(jobs: list[IngestJob]) -> datetime | None:
-    """Return since when no worker said that it lives, where one should."""
+def _silent(jobs: list[IngestJob]) -> str:
+    """Say since when no worker said that it lives; empty where one did, or none should."""
     followed = [job.heartbeat_at for job in jobs if job.state != JobState.IDLE]
     beats = [beat for beat in followed if beat is not None]
     if not beats or (timezone.now() - max(beats)).total_seconds() <= SILENT_AFTER:
-        return None
-    return max(beats)
+        return ""
+    return str(_("Worker silent since {time} UTC.")).format(time=f"{max(beats):%Y-%m-%d %H:%M:%S}")

@@ -2,12 +2,14 @@
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.utils.translation import gettext_lazy
 
 
 class LedgerConfig(AppConfig):
     """Registers the announced heads with the sockets' hub, and the warm-up after reads."""
 
     name = "ledger"
+    verbose_name = gettext_lazy("Ledger")
 
     def ready(self) -> None:
         """Give the hub its reader and reads their warm-up; models are loaded by now."""

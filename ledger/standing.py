@@ -11,7 +11,7 @@ from ledger.health import behind, candles
 from ledger.models import JobState, LedgerHead, LedgerJob
 from ledger.selectors import heads_in
 from market import database, selectors
-from market.series import SeriesId
+from market.series import SeriesId, reading_order
 
 
 class Status(TextChoices):
@@ -46,9 +46,9 @@ class Standing:
         return candles(self.seconds, SeriesId.parse(self.series_id).seconds)
 
     @property
-    def rank(self) -> tuple[int, int, str]:
+    def rank(self) -> tuple[int, int, tuple[str, int]]:
         """Its place where the worst come first."""
-        return SEVERITY[self.status], -(self.lag or 0), self.series_id
+        return SEVERITY[self.status], -(self.lag or 0), reading_order(self.series_id)
 
 
 def standings() -> list[Standing]:

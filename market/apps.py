@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.utils.translation import gettext_lazy
 
 from market import derived
 from market.whitelist import BadWhitelistError, whitelist_read
@@ -12,6 +13,7 @@ class MarketConfig(AppConfig):
     """Candles: the ground floor."""
 
     name = "market"
+    verbose_name = gettext_lazy("Candles")
 
     def ready(self) -> None:
         """Register the checks; timeframes that cannot be derived stop the start."""

@@ -61,3 +61,13 @@ class SeriesId:
 
     def __str__(self) -> str:
         return f"{self.exchange}:{self.market}:{self.symbol}:{self.timeframe}"
+
+
+def reading_order(series_id: str) -> tuple[str, int]:
+    """Return what series are sorted by where people read them: short candles before long ones.
+
+    >>> sorted(["x:spot:A:1d", "x:spot:A:15m", "x:spot:A:5m"], key=reading_order)
+    ['x:spot:A:5m', 'x:spot:A:15m', 'x:spot:A:1d']
+    """
+    name, _, timeframe = series_id.rpartition(":")
+    return name, timeframe_seconds(timeframe)

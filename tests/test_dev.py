@@ -12,7 +12,10 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ["run", "test", "test-long", "check", "venues", "bench", "docs-audit", "manage", "help"]
+TARGETS = [
+    "run", "test", "test-long", "check", "venues", "bench", "docs-audit", "screenshots", "manage",
+    "help",
+]  # fmt: skip
 
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[str]:

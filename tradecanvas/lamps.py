@@ -35,10 +35,14 @@ FEED_NOTICES = {
     "open": _("The feed failed too often. Trying again in {s} s."),
     "rate_limited": _("The exchange asks for patience; the feed goes on by itself."),
 }
+QUIET_AFTER = 60.0
 
 
 def lamps(request: HttpRequest) -> HttpResponse:
-    """Show the lamps of `?series_id=`; with `&open=structures` the digest, which costs more."""
+    """Show the lamps of `?series_id=`; with `&open=structures` the digest, which costs more.
+
+    `quiet` is for how many seconds the page has heard nothing of the series.
+    """
     try:
         series = SeriesId.parse(request.GET.get("series_id", ""))
     except BadSeriesIdError:
@@ -46,11 +50,12 @@ def lamps(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     feed = feed_state(str(series), now)
     opened = request.GET.get("open", "").split()
+    candles = candle_lamp(series, feed, now)
     about = {
         "series_id": str(series),
-        "candles": candle_lamp(series, feed, now),
+        "candles": candles,
         "structures": structure_lamp(str(series), full="structures" in opened),
-        "feed_notice": feed_notice(feed),
+        "feed_notice": feed_notice(feed) or quiet_notice(request, candles["status"], now),
     }
     return render(request, "lamps.html", about)
 
@@ -134,6 +139,18 @@ def feed_notice(feed: Mapping[str, Any]) -> str:
     """Return what does not work about the feed; empty while it does."""
     text = str(FEED_NOTICES.get(feed["state"], ""))
     return text.format(s=ceil(feed["next_attempt_in_s"]))
+
+
+def quiet_notice(request: HttpRequest, status: str, now: float) -> str:
+    """Return that nothing has come for a while; empty while it does, or nothing is missing."""
+    try:
+        quiet = float(request.GET.get("quiet", "0"))
+    except ValueError:
+        return ""
+    if status == "green" or not QUIET_AFTER <= quiet <= now:
+        return ""
+    text = _("No updates for {dur}. The market may be quiet, or the feed has stopped.")
+    return str(text).format(dur=lasting(now - quiet, now))
 
 
 def moment(time: int | None) -> Words:

@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from ledger.standing import Standing, standings
 from market import database, selectors
+from market.series import reading_order
 from tradecanvas import sparkline
 
 NEWEST = 60
@@ -38,10 +39,10 @@ class SeriesRow:
 
 
 def landing(request: HttpRequest) -> HttpResponse:
-    """Show the series that have candles, in text order; without any, say how to get some."""
+    """Show the series that have candles, by name and length; without any, say how to get some."""
     with database.reading():
         found = [each for each in standings() if each.heads.candle is not None]
-        found.sort(key=lambda each: each.series_id)
+        found.sort(key=lambda each: reading_order(each.series_id))
         closes = selectors.closes_newest([each.series_id for each in found], NEWEST)
     rows = [SeriesRow(each, closes[each.series_id]) for each in found]
     size = {"width": sparkline.WIDTH, "height": sparkline.HEIGHT}

@@ -31,6 +31,7 @@ STATES: dict[str, Text] = {
     },
     "behind": _("Structures for {time} are not ready yet."),
     "rebuild": _("Structures were recomputed ({reason})."),
+    "factors recomputed": _("factors recomputed"),
     "gap": {
         "one": _("{n} candle is missing before {time}. Fetching it…"),
         "other": _("{n} candles are missing before {time}. Fetching them…"),

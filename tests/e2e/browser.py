@@ -99,4 +99,4 @@ async def open_tab(
         tab = Tab(await browser.new_page(), allowed)
         yield tab
         await chromium.close()
-        assert tab.errors == []
+        assert tab.errors == [], tab.errors

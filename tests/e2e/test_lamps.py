@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 def test_candle_lamp_is_green_within_three_seconds_of_the_close_that_was_missing(
     server: LiveServer, series_id: str
 ) -> None:
+    """Shows behaviour 7: lamp and bar follow within 3 s."""
     newest = int(time.time()) // 60 * 60 - 60
     server.fill(series_id, rising(3, newest - 600))
 

@@ -34,6 +34,7 @@ async def visit(tab: Tab, server: LiveServer, series_id: str) -> None:
 
 
 def test_good_load_reads_candles_once(server: LiveServer, series_id: str) -> None:
+    """Shows behaviour 1: one read of candles on a good load."""
     candles = golden_candles("box_2_1")
     server.fill(series_id, candles)
 
@@ -60,6 +61,7 @@ def test_good_load_reads_candles_once(server: LiveServer, series_id: str) -> Non
 
 
 def test_no_candles_are_held_while_they_load(server: LiveServer, series_id: str) -> None:
+    """Shows behaviour 1: no candles are held while they load."""
     server.fill(series_id, rising(3))
 
     async def scenario() -> None:
@@ -106,6 +108,7 @@ def test_page_of_a_fresh_database_tells_how_to_begin(own_server: LiveServer) -> 
 
 
 def test_burst_of_closes_reads_few_deltas(server: LiveServer, series_id: str) -> None:
+    """Shows behaviour 4: 120 closed candles, few reads."""
     candles = golden_candles("box_2_1")
     server.fill(series_id, candles[:100])
 
@@ -148,6 +151,7 @@ def test_pieced_together_drawing_equals_a_fresh_one(server: LiveServer, series_i
 
 
 def test_timeframe_switch_clears_before_the_new_comes(server: LiveServer, symbol: str) -> None:
+    """Shows behaviour 5: counts drop to 0 within 1.5 s."""
     one, five = (f"binance:futures:{symbol}:{timeframe}" for timeframe in ("1m", "5m"))
     candles = golden_candles("box_2_1")
     server.fill(one, candles)
@@ -174,6 +178,7 @@ def test_timeframe_switch_clears_before_the_new_comes(server: LiveServer, symbol
 
 
 def test_quick_switches_leave_no_stale_series(server: LiveServer, symbol: str) -> None:
+    """Shows behaviour 5: quick switches leave no stale series."""
     five, fifteen = (f"binance:futures:{symbol}:{timeframe}" for timeframe in ("5m", "15m"))
     server.fill(five, [flat(START + 300 * i, 5 + i) for i in range(5)])
     server.fill(fifteen, [flat(START + 900 * i, 50 + i) for i in range(7)])
@@ -195,6 +200,7 @@ def test_quick_switches_leave_no_stale_series(server: LiveServer, symbol: str) -
 def test_anchor_is_highlighted_once_its_candles_are_held(
     server: LiveServer, series_id: str
 ) -> None:
+    """Shows behaviour 6: the anchor waits for its candles."""
     candles = golden_candles("box_2_1")
     server.fill(series_id, candles)
     seconds = candles[1]["candle_time"] - candles[0]["candle_time"]
@@ -235,6 +241,7 @@ def test_anchor_is_highlighted_once_its_candles_are_held(
 def test_saved_state_of_any_version_is_used(
     server: LiveServer, series_id: str, symbol: str, version: int
 ) -> None:
+    """Shows behaviour 10: any version is accepted."""
     server.fill(series_id, rising(3))
     state = {"symbol": symbol, "sidebarWidth": 300, "market": "futures"}
     saved = ("trade-canvas-ui", json.dumps({"version": version, "state": state}))
@@ -250,6 +257,8 @@ def test_saved_state_of_any_version_is_used(
 
 @pytest.mark.parametrize("text", ["{", "null", '{"version":1,"state":[1]}'])
 def test_saved_state_that_does_not_parse_gives_the_default(server: LiveServer, text: str) -> None:
+    """Shows behaviour 10: the defaults."""
+
     async def scenario() -> None:
         async with open_tab(saved=("trade-canvas-ui", text)) as tab:
             await tab.page.goto(f"{server.url}/live")
@@ -314,6 +323,7 @@ def test_factor_switches_hide_and_are_remembered(server: LiveServer, series_id: 
 
 
 def test_saved_factor_switches_are_used(server: LiveServer, series_id: str) -> None:
+    """Shows behaviour 10: the switches of the factors."""
     server.fill(series_id, golden_candles("box_2_1"))
     visible = {"zhongshu": False, "pen.confirmed": False, "unknown.one": True}
     state = {"version": 4, "state": {"visibleFeatures": visible}}
@@ -488,6 +498,7 @@ def test_failed_load_offers_another_try(server: LiveServer, series_id: str) -> N
 
 
 def test_hole_is_told_and_what_exists_is_fetched(server: LiveServer, series_id: str) -> None:
+    """Shows a failure: a gap in what comes."""
     server.fill(series_id, rising(3))
 
     async def scenario() -> None:
@@ -521,6 +532,7 @@ def test_corrected_candle_is_announced_and_read_again(server: LiveServer, series
 
 
 def test_killed_server_is_found_again_and_nothing_is_missed(own_server: LiveServer) -> None:
+    """Shows a failure: the server is killed, and comes back."""
     series_id = "binance:futures:RECONNECT/USDT:1m"
     own_server.fill(series_id, rising(3))
     lost = ["ERR_CONNECTION_REFUSED", "WebSocket connection", "ERR_CONNECTION_RESET"]
@@ -546,6 +558,7 @@ def test_killed_server_is_found_again_and_nothing_is_missed(own_server: LiveServ
 
 
 def test_zoom_and_place_survive_a_new_candle(server: LiveServer, series_id: str) -> None:
+    """Shows behaviour 8: a live bar does not reset the zoom."""
     candles = golden_candles("box_2_1")
     server.fill(series_id, candles[:400])
 

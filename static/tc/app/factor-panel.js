@@ -42,10 +42,10 @@ export class FactorPanel {
     for (const box of this.element.querySelectorAll("input")) {
       box.checked = this.choice.isOn(box.value);
     }
-    for (const summary of this.element.querySelectorAll("summary")) {
-      const boxes = [...(summary.parentElement?.querySelectorAll("input") ?? [])];
+    for (const count of this.element.querySelectorAll("[data-count]")) {
+      const boxes = [...(count.closest("details")?.querySelectorAll("input") ?? [])];
       const on = boxes.filter((box) => this.choice.isVisible(box.value)).length;
-      summary.textContent = `${on}/${boxes.length}`;
+      count.textContent = `${on}/${boxes.length}`;
     }
     this.presets.value = this.choice.hidden(this.catalog).join(" ");
     if (this.presets.selectedIndex < 0) this.presets.value = "own";

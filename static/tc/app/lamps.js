@@ -10,6 +10,8 @@ export class Lamps {
   #seriesId = "";
   #asking = new AbortController();
   #askedAt = -Infinity;
+  /** When the series was last heard of. */
+  heardAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #next;
 
@@ -37,6 +39,7 @@ export class Lamps {
   /** @param {string} seriesId */
   watch(seriesId) {
     this.#seriesId = seriesId;
+    this.heardAt = performance.now();
     this.#notice("");
     void this.#refresh();
   }
@@ -62,7 +65,8 @@ export class Lamps {
     const { signal } = (this.#asking = new AbortController());
     this.#askedAt = performance.now();
     const open = [...this.place.querySelectorAll("[open]")].map((one) => one.getAttribute("data-lamp"));
-    const query = new URLSearchParams({ series_id: this.#seriesId, open: open.join(" ") });
+    const quiet = `${(this.#askedAt - this.heardAt) / 1000}`;
+    const query = new URLSearchParams({ series_id: this.#seriesId, open: open.join(" "), quiet });
     let unheard = false;
     try {
       const answer = document.hidden ? null : await fetch(`/live/lamps?${query}`, { signal });

@@ -127,6 +127,7 @@ export class LivePage {
       },
       message: (message) => {
         this.feed.take(message);
+        this.lamps.heardAt = performance.now();
         if (message.type !== "candle_forming") this.lamps.soon();
       },
       connected: () => this.feed.connected(),
@@ -296,7 +297,7 @@ export class LivePage {
     } else if (notice.kind === "gap") {
       toasts.show(words.say("gap", { n: notice.missing, time: words.time(notice.time) }));
     } else if (notice.kind === "rebuild") {
-      toasts.show(words.say("rebuild", { reason: notice.reason }));
+      toasts.show(words.say("rebuild", { reason: words.say(notice.reason) }));
     } else {
       toasts.show(words.say("resumed", { n: notice.count }));
     }

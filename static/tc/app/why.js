@@ -5,7 +5,7 @@
  */
 
 import { formatOf, recordIn } from "./card.js";
-/** @import {StructureCard} from "./card.js" */
+/** @import StructureCard from "./card.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Point} from "../types/api" */
