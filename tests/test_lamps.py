@@ -1,11 +1,11 @@
 """What the lamps of a chart say for candles and structures that are late, early or missing."""
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils.translation import override
 
 from market.series import SeriesId
-from tradecanvas.lamps import ago, candle_text, lasting
+from tradecanvas.lamps import ago, candle_text, lasting, quiet_notice
 
 SERIES = SeriesId.parse("binance:futures:BTC/USDT:1m")
 
@@ -57,3 +57,20 @@ def test_lamps_are_there_for_series_alone(client: Client, series_id: str, code: 
     answer = client.get("/live/lamps", {"series_id": series_id, "open": "structures candles"})
 
     assert answer.status_code == code
+
+
+@pytest.mark.parametrize(
+    ("status", "quiet", "text"),
+    [
+        ("red", "75", "No updates for 1 minute. The market may be quiet, or the feed has stopped."),
+        ("red", "59", ""),
+        ("green", "75", ""),
+        ("red", "nan", ""),
+        ("red", "inf", ""),
+        ("red", "x", ""),
+    ],
+)
+def test_silence_is_named_after_a_minute_where_candles_are_missing(
+    rf: RequestFactory, status: str, quiet: str, text: str
+) -> None:
+    assert quiet_notice(rf.get("/live/lamps", {"quiet": quiet}), status, 1_700_000_000) == text

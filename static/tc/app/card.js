@@ -4,7 +4,7 @@
  * Loaded with the first structure that is pointed at.
  */
 
-import { recordOf } from "./shapes.js";
+import { recordOf } from "./records.js";
 /** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */

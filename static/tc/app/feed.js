@@ -6,7 +6,7 @@
  * nothing here knows the document.
  */
 
-import { ApiError, LONG_WINDOW, WINDOW, patiently, pause } from "./api.js";
+import { ApiError, WINDOW, patiently, pause } from "./api.js";
 import { CandleStore, HELD_LIMIT, isContiguous } from "./candles.js";
 import { Overlay, generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
@@ -23,8 +23,6 @@ const TRY_WAIT_MS = 200;
 const TRY_WAIT_LIMIT_MS = 1000;
 const PAGE_LIMIT = 5000;
 const BLOCK = 2000;
-/** By how many bars windows overlap: what began in one may be settled in the next only. */
-const OVERLAP = 500;
 
 /**
  * Whether the answer may still be growing: it is short, has holes, or ends before the head.
@@ -74,9 +72,9 @@ export class LiveFeed {
   olderExists = false;
   #olderWork = Promise.resolve();
   /** From when on there are structures. */
-  #drawnFrom = -Infinity;
-  /** @type {FactorSlices[]} */
-  #olderSlices = [];
+  drawnFrom = -Infinity;
+  /** @type {FactorSlices[]} Those of candles before the window, the newest first. */
+  olderSlices = [];
   #closedAtLoss = -Infinity;
 
   /**
@@ -124,7 +122,11 @@ export class LiveFeed {
     await this.#guard(async (signal) => {
       const { candles } = await this.api.candles(this.seriesId, { limit: WINDOW }, signal);
       const last = candles.at(-1)?.candle_time ?? -Infinity;
-      const older = await this.#heldBefore(candles[0]?.candle_time ?? 0, signal);
+      const first = candles[0]?.candle_time ?? 0;
+      const isDeeper = (this.candles.all[0]?.candle_time ?? Infinity) < first;
+      const older = isDeeper
+        ? await (await import("./history.js")).heldBefore(this, first, signal)
+        : [];
       const newer = this.candles.closed.filter((candle) => candle.candle_time > last);
       this.listener.candles(this.candles.replace([...older, ...candles, ...newer]));
       this.#setStatus(candles.length ? "ready" : "empty", candles.length);
@@ -142,35 +144,22 @@ export class LiveFeed {
     if (closed.length + BLOCK > HELD_LIMIT) return;
     this.#olderRunning = true;
     this.#olderWork = this.#guard(async (signal) => {
-      const { blockBefore } = await import("./history.js");
+      const { blockBefore, drawOlder } = await import("./history.js");
       const read = (/** @type {number} */ since, /** @type {number} */ limit) =>
         this.api.candles(this.seriesId, { since, limit }, signal);
       const older = await blockBefore(read, first, candleSeconds(this.seriesId), BLOCK);
       this.olderExists = older.length > 0;
       this.listener.candles(this.candles.merge(older));
-      await this.#drawOlder(signal);
+      await drawOlder(this, signal);
+      this.listener.structures();
       this.#olderRunning = false;
     });
     await this.#olderWork;
   }
 
-  /**
-   * Bring older candles until this time is held, or nothing more comes; say whether it is held.
-   * @param {number} time
-   */
-  async reach(time) {
-    const { candles } = this;
-    const isHeld = () => (candles.all[0]?.candle_time ?? Infinity) <= time;
-    for (let held = -1; !isHeld() && held !== candles.closed.length; ) {
-      held = candles.closed.length;
-      await this.loadOlder();
-    }
-    return isHeld();
-  }
-
   /** Every slice that was read, the newest first. */
   get allSlices() {
-    return this.slices ? [this.slices, ...this.#olderSlices] : [];
+    return this.slices ? [this.slices, ...this.olderSlices] : [];
   }
 
   /** Try again what failed; candles that are drawn stay. */
@@ -306,49 +295,11 @@ export class LiveFeed {
       const frame = await patiently(read, signal);
       this.overlay.replace(frame.draw_state);
       this.slices = frame.factor_slices;
-      this.#drawnFrom = frame.time.aligned_time - WINDOW * candleSeconds(this.seriesId);
-      this.#olderSlices = [];
-      await this.#drawOlder(signal);
+      this.drawnFrom = frame.time.aligned_time - WINDOW * candleSeconds(this.seriesId);
+      this.olderSlices = [];
+      const isDeeper = (this.candles.all[0]?.candle_time ?? Infinity) < this.drawnFrom;
+      if (isDeeper) await (await import("./history.js")).drawOlder(this, signal);
     });
-  }
-
-  /**
-   * Read the structures of candles that are older than the drawing.
-   * @param {AbortSignal} signal
-   */
-  async #drawOlder(signal) {
-    const seconds = candleSeconds(this.seriesId);
-    while ((this.candles.all[0]?.candle_time ?? Infinity) < this.#drawnFrom) {
-      const at = this.#drawnFrom + OVERLAP * seconds;
-      const read = () => this.api.frameAt(this.seriesId, at, signal);
-      const { draw_state: draw, factor_slices: slices } = await patiently(read, signal);
-      const version = draw.next_cursor.version_id;
-      // Of another generation: the next delta says so too, and everything is read again.
-      if (version && generationOf(version) !== generationOf(this.overlay.cursor)) return;
-      this.overlay.keep(draw.instruction_catalog_patch);
-      this.#olderSlices.push(slices);
-      this.#drawnFrom = at - LONG_WINDOW * seconds;
-    }
-    this.listener.structures();
-  }
-
-  /**
-   * What is held from before this time, as the server has it now.
-   * @param {number} end
-   * @param {AbortSignal} signal
-   */
-  async #heldBefore(end, signal) {
-    const start = this.candles.all[0]?.candle_time ?? Infinity;
-    let since = Math.max(start, end - HELD_LIMIT * candleSeconds(this.seriesId)) - 1;
-    /** @type {Candle[]} */
-    const found = [];
-    while (since < end - 1) {
-      const choice = { since, limit: PAGE_LIMIT };
-      const { candles } = await this.api.candles(this.seriesId, choice, signal);
-      found.push(...candles.filter((candle) => candle.candle_time < end));
-      since = candles.length < PAGE_LIMIT ? end : (candles.at(-1)?.candle_time ?? end);
-    }
-    return found;
   }
 
   /**

@@ -1,7 +1,19 @@
 // @ts-check
-/** Candles from before those that are held, a block at a time. Loaded with the first block. */
+/**
+ * Candles from before those that are held, a block at a time, and their structures. Loaded with the
+ * first block.
+ */
 
+import { LONG_WINDOW, patiently } from "./api.js";
+import { HELD_LIMIT } from "./candles.js";
+import { generationOf } from "./overlay.js";
+import { candleSeconds } from "./series.js";
+/** @import {LiveFeed} from "./feed.js" */
 /** @import {Candle} from "../types/api" */
+
+const PAGE_LIMIT = 5000;
+/** By how many bars windows overlap: what began in one may be settled in the next only. */
+const OVERLAP = 500;
 
 /**
  * The block right before `first`; empty where nothing older is stored. The API reads forwards
@@ -27,4 +39,43 @@ export async function blockBefore(read, first, seconds, block) {
     span = full > first ? first : Math.floor((empty + full) / 2);
   }
   return [];
+}
+
+/**
+ * What is held from before this time, as the server has it now.
+ * @param {LiveFeed} feed
+ * @param {number} end
+ * @param {AbortSignal} signal
+ */
+export async function heldBefore({ api, candles: held, seriesId }, end, signal) {
+  const start = held.all[0]?.candle_time ?? Infinity;
+  let since = Math.max(start, end - HELD_LIMIT * candleSeconds(seriesId)) - 1;
+  /** @type {Candle[]} */
+  const found = [];
+  while (since < end - 1) {
+    const { candles } = await api.candles(seriesId, { since, limit: PAGE_LIMIT }, signal);
+    found.push(...candles.filter((candle) => candle.candle_time < end));
+    since = candles.length < PAGE_LIMIT ? end : (candles.at(-1)?.candle_time ?? end);
+  }
+  return found;
+}
+
+/**
+ * Read the structures of candles that are older than the drawing.
+ * @param {LiveFeed} feed
+ * @param {AbortSignal} signal
+ */
+export async function drawOlder(feed, signal) {
+  const seconds = candleSeconds(feed.seriesId);
+  while ((feed.candles.all[0]?.candle_time ?? Infinity) < feed.drawnFrom) {
+    const at = feed.drawnFrom + OVERLAP * seconds;
+    const read = () => feed.api.frameAt(feed.seriesId, at, signal);
+    const { draw_state: draw, factor_slices: slices } = await patiently(read, signal);
+    const version = draw.next_cursor.version_id;
+    // Of another generation: the next delta says so too, and everything is read again.
+    if (version && generationOf(version) !== generationOf(feed.overlay.cursor)) return;
+    feed.overlay.keep(draw.instruction_catalog_patch);
+    feed.olderSlices.push(slices);
+    feed.drawnFrom = at - LONG_WINDOW * seconds;
+  }
 }

@@ -1,29 +1,37 @@
 // @ts-check
-/** The lamps, which the server renders: fetched again and again, open ones stay open. */
+/**
+ * The lamps, which the server renders: fetched again and again, open ones stay open. Loaded after
+ * the chart.
+ */
+
+/** @import {LivePage} from "./live.js" */
 
 const EVERY_MS = 5000;
 const EVERY_MS_BAD = 2000;
 const APART_MS = 600;
 const STATUS = ["data-kline-status", "data-factor-draw-status"];
 
-export class Lamps {
+/** @param {string} part */
+function partOf(part) {
+  return /** @type {HTMLElement} */ (document.querySelector(`[data-part="${part}"]`));
+}
+
+export default class Lamps {
   #seriesId = "";
   #asking = new AbortController();
   #askedAt = -Infinity;
   /** When the series was last heard of. */
-  heardAt = 0;
+  #heardAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #next;
 
-  /**
-   * @param {HTMLElement} place
-   * @param {HTMLElement} notice says what does not work about the feed
-   * @param {string} unknown the text of a lamp of which nothing is known
-   */
-  constructor(place, notice, unknown) {
-    this.place = place;
-    this.notice = notice;
-    this.unknown = unknown;
+  /** @param {LivePage} page */
+  constructor(page) {
+    const place = (this.place = partOf("lamps"));
+    /** Says what does not work about the feed. */
+    this.notice = partOf("feed");
+    /** The text of a lamp of which nothing is known. */
+    this.unknown = page.words.say("lamp.unknown");
     // A lamp that opens tells more than it did when it was closed.
     place.addEventListener("toggle", () => this.soon(), true);
     document.addEventListener("click", ({ target }) => {
@@ -34,14 +42,24 @@ export class Lamps {
     });
     addEventListener("focus", () => this.soon());
     document.addEventListener("visibilitychange", () => this.soon());
+    this.watch(page.feed.seriesId);
   }
 
   /** @param {string} seriesId */
   watch(seriesId) {
     this.#seriesId = seriesId;
-    this.heardAt = performance.now();
+    this.#heardAt = performance.now();
     this.#notice("");
     void this.#refresh();
+  }
+
+  /**
+   * The series was heard of.
+   * @param {boolean} isEvent whether lamps may have changed by it
+   */
+  hear(isEvent) {
+    this.#heardAt = performance.now();
+    if (isEvent) this.soon();
   }
 
   /** Something has happened: look, but not at every one of many events. */
@@ -65,7 +83,7 @@ export class Lamps {
     const { signal } = (this.#asking = new AbortController());
     this.#askedAt = performance.now();
     const open = [...this.place.querySelectorAll("[open]")].map((one) => one.getAttribute("data-lamp"));
-    const quiet = `${(this.#askedAt - this.heardAt) / 1000}`;
+    const quiet = `${(this.#askedAt - this.#heardAt) / 1000}`;
     const query = new URLSearchParams({ series_id: this.#seriesId, open: open.join(" "), quiet });
     let unheard = false;
     try {

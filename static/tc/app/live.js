@@ -11,7 +11,6 @@ import { attributesOf, writeAttributes } from "./dom-contract.js";
 import { FactorPanel } from "./factor-panel.js";
 import { LiveFeed } from "./feed.js";
 import { Words, pageJson } from "./i18n.js";
-import { Lamps } from "./lamps.js";
 import { Legend } from "./legend.js";
 import { FactorChoice, loadSeries, saveSeries } from "./saved.js";
 import { candleSeconds, parseSeries, seriesId } from "./series.js";
@@ -21,6 +20,7 @@ import { Store } from "./store.js";
 import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
 /** @import DrawTools from "./draw.js" */
+/** @import Lamps from "./lamps.js" */
 /** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
 
 const LAG_SHOWN_AFTER_MS = 5000;
@@ -32,6 +32,7 @@ const LATER = {
   card: () => import("./card.js"),
   draw: () => import("./draw.js"),
   keys: () => import("./keys.js"),
+  lamps: () => import("./lamps.js"),
   place: () => import("./place.js"),
   tables: () => import("./tables.js"),
   zone: () => import("./zone.js"),
@@ -71,6 +72,8 @@ export class LivePage {
   loaded = {};
   /** @type {DrawTools | null} */
   tools = null;
+  /** @type {Lamps | null} */
+  lamps = null;
   /** @type {Set<() => void>} Called after the attributes were written. */
   followers = new Set();
   /** @type {URLSearchParams | null} Where a link wants to go. */
@@ -113,7 +116,6 @@ export class LivePage {
       () => this.feed.candles.lastClosedTime,
       () => this.socket.heardAt,
     );
-    this.lamps = new Lamps(partOf("lamps"), partOf("feed"), this.words.say("lamp.unknown"));
     this.listen();
   }
 
@@ -127,8 +129,7 @@ export class LivePage {
       },
       message: (message) => {
         this.feed.take(message);
-        this.lamps.heardAt = performance.now();
-        if (message.type !== "candle_forming") this.lamps.soon();
+        this.lamps?.hear(message.type !== "candle_forming");
       },
       connected: () => this.feed.connected(),
       resumed: () => this.feed.resumed(),
@@ -226,8 +227,10 @@ export class LivePage {
     this.openedAt = performance.now();
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
-    void this.feed.open(id);
-    this.lamps.watch(id);
+    this.lamps?.watch(id);
+    void this.feed.open(id).then(async () => {
+      this.lamps ??= await this.later("lamps");
+    });
     this.write();
   }
 

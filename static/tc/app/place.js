@@ -80,12 +80,26 @@ export default class Place {
     const first = "at" in place ? place.at : place.from;
     if (first < (this.#times[0] ?? 0) && feed.olderExists) {
       store.set({ note: words.say("place.older") });
-      await feed.reach(first);
+      await this.#reach(first);
       if (feed.seriesId !== id) return;
       store.set({ note: "" });
     }
     this.#show(place);
     this.#tell(place);
+  }
+
+  /**
+   * Bring older candles until this time is held, or nothing more comes.
+   * @param {number} time
+   */
+  async #reach(time) {
+    const { feed } = this.page;
+    const { candles } = feed;
+    const isHeld = () => (candles.all[0]?.candle_time ?? Infinity) <= time;
+    for (let held = -1; !isHeld() && held !== candles.closed.length; ) {
+      held = candles.closed.length;
+      await feed.loadOlder();
+    }
   }
 
   get #times() {

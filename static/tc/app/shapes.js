@@ -5,7 +5,7 @@
  */
 
 import { floorIndex } from "./candles.js";
-/** @import {Candle, FactorSlices, Instruction, Point} from "../types/api" */
+/** @import {Candle, Instruction, Point} from "../types/api" */
 /** @import {Counts, Shape} from "../types/page" */
 
 /** Features whose polylines come in pairs, an upper and a lower edge. */
@@ -173,46 +173,4 @@ export function anchorHighlight(shapes, isVisible, candles) {
   if (!anchor || !isVisible(anchor.feature)) return null;
   const held = new Set(candles.map((candle) => candle.candle_time));
   return anchor.points.every((point) => held.has(point.time)) ? anchor : null;
-}
-
-/** Where a factor's slice lists what a shape shows, and how its record is found. */
-const RECORDS = [
-  { feature: "pen.confirmed", factor: "pen", list: "confirmed", start: "start_time" },
-  { feature: "zhongshu.dead", factor: "zhongshu", list: "dead", start: "start_time" },
-  { feature: "pivot.major", factor: "pivot", list: "major", start: "pivot_time" },
-  { feature: "pivot.minor", factor: "pivot", list: "minor", start: "pivot_time" },
-  { feature: "anchor.switch", factor: "anchor", list: "switches", start: "switch_time" },
-];
-
-/**
- * The factor's own record of a shape, such as a pen with the time when it became visible.
- * @param {Shape} shape
- * @param {FactorSlices | null} slices
- * @returns {Record<string, unknown> | null}
- */
-export function recordOf(shape, slices) {
-  const slice = slices?.snapshots[shape.feature.split(".")[0] ?? ""];
-  if (!slice) return null;
-  if (shape.feature === "zhongshu.alive") {
-    const alive = slice.head["alive"];
-    return Array.isArray(alive) ? (alive[0] ?? null) : null;
-  }
-  const place = RECORDS.find(({ feature }) => feature === shape.feature);
-  const start = shape.points[0]?.time;
-  const end = shape.points.at(-1)?.time;
-  const records = place ? slice.history[place.list] : undefined;
-  const found = records?.filter((record) => record[place?.start ?? ""] === start) ?? [];
-  return found.find((record) => agrees(record, shape, end)) ?? null;
-}
-
-/**
- * @param {Record<string, unknown>} record
- * @param {Shape} shape
- * @param {number | undefined} end
- */
-function agrees(record, shape, end) {
-  if (shape.kind !== "mark") return record["end_time"] === end;
-  const [, , direction, reason] = shape.id.split(":");
-  if (shape.feature === "anchor.switch") return record["reason"] === reason;
-  return record["direction"] === direction;
 }

@@ -246,8 +246,8 @@ export class StructureLayer {
     context.font = `11px ${this.#palette.font}`;
     context.textAlign = "right";
     const x = Math.min(right, context.canvas.clientWidth - 4);
-    context.fillText(`ZG ${zg}`, x, top - 5);
-    context.fillText(`ZD ${zd}`, x, bottom + 13);
+    context.fillText(`ZG ${zg}`, x, top - 7);
+    context.fillText(`ZD ${zd}`, x, bottom + 15);
   }
 }
 

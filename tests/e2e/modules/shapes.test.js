@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { anchorHighlight, buildShapes, countShapes, recordOf } from "../../../static/tc/app/shapes.js";
+import { anchorHighlight, buildShapes, countShapes } from "../../../static/tc/app/shapes.js";
+import { recordOf } from "../../../static/tc/app/records.js";
 import { candle, candles, marker, polyline } from "./fakes.js";
 
 const HELD = candles(60, 120, 180, 240, 300);
