@@ -146,6 +146,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def settle(pid: int) -> None:
+    """Wait until a process rests: what was asked of it is done."""
+    deadline = time.monotonic() + PATIENCE
+    before, now = -1.0, cpu_seconds(pid)
+    while now - before > 0.02 and time.monotonic() < deadline:
+        time.sleep(1.0)
+        before, now = now, cpu_seconds(pid)
+
+
 def memory_kb(pid: int) -> float:
     """Return the memory of a process."""
     return (
@@ -180,7 +189,7 @@ def beside(
         before = memory_kb(server.process.pid)
         sockets = Sockets(server.port, server.path)
         sockets.open(count, *server.hello)
-        time.sleep(1.0 + count / 1000)
+        settle(server.process.pid)
         numbers.kb_each = (memory_kb(server.process.pid) - before) / count
         clients.append(sockets)
     for number in range(options.rounds):

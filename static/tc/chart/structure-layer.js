@@ -14,6 +14,8 @@ const SWITCH_OFFSET = 24;
 const GAP_LABEL = 30;
 const SIMPLE_BELOW = 2;
 const SKELETON_BELOW = 0.5;
+/** Thousands of them can be in view: those that look the same are painted at once. */
+const PENS = "pen.confirmed";
 const SKELETON = new Set(["pen.confirmed", "zhongshu.alive", "zhongshu.dead"]);
 // The provisional pens stay: they are two lines, and where the market is now.
 const FINE = new Set(["pivot.minor"]);
@@ -188,9 +190,13 @@ export class StructureLayer {
   #paintTop(paint) {
     const items = this.#inView(paint.scales).filter(({ shape }) => shape.kind !== "box");
     items.sort((a, b) => orderOf(a) - orderOf(b));
+    const isPlain = (/** @type {Placed} */ placed) => placed.shape.feature === PENS && !this.#isFocus(placed);
+    const pens = items.filter(isPlain);
     for (const placed of items) {
       const stroke = this.#stroke(placed);
-      if (placed.shape.kind === "line") paintLine(paint, placed, stroke);
+      if (placed === pens[0]) paintLines(paint, pens, stroke);
+      if (isPlain(placed)) continue;
+      if (placed.shape.kind === "line") paintLines(paint, [placed], stroke);
       else if (placed.shape.glyph === "arrow") paintArrow(paint, placed, stroke, this.#palette);
       else paintPivot(paint, placed, stroke, this.#isFocus(placed));
     }
@@ -313,15 +319,17 @@ function resetStroke(context) {
 
 /**
  * @param {Paint} paint
- * @param {Placed} placed
+ * @param {Placed[]} lines that look the same
  * @param {Stroke} stroke
  */
-function paintLine({ context, scales }, placed, stroke) {
-  const [a, b] = /** @type {[Spot, Spot]} */ (target(placed, scales).spots);
+function paintLines({ context, scales }, lines, stroke) {
   context.beginPath();
-  context.moveTo(a.x, a.y);
-  context.lineTo(b.x, b.y);
-  if (placed.shape.feature === "anchor.current") {
+  for (const line of lines) {
+    const [a, b] = /** @type {[Spot, Spot]} */ (target(line, scales).spots);
+    context.moveTo(a.x, a.y);
+    context.lineTo(b.x, b.y);
+  }
+  if (lines[0]?.shape.feature === "anchor.current") {
     applyStroke(context, { ...stroke, width: stroke.width + 6, dash: [], alpha: 0.22 });
     context.stroke();
   }
