@@ -4,7 +4,7 @@
  * Loaded with the first structure that is pointed at.
  */
 
-import { recordOf } from "./records.js";
+import { formatOf, recordIn } from "./records.js";
 /** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */
@@ -57,30 +57,6 @@ export function visibleText(shape, record, { time, bars, say }) {
   const delay = bars(shape.points.at(-1)?.time ?? since, since);
   const text = time(since);
   return delay ? `${text} · ${say("card.delay", { n: delay })}` : text;
-}
-
-/**
- * What the slices that the page has read say about a shape.
- * @param {LivePage} page
- * @param {Shape} shape
- */
-export function recordIn(page, shape) {
-  return page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
-}
-
-/**
- * How the page writes prices, times and distances.
- * @param {LivePage} page
- */
-export function formatOf(page) {
-  const { feed, words } = page;
-  return {
-    price: (/** @type {number} */ value) => words.number(value, page.decimals),
-    time: (/** @type {number} */ seconds) => words.time(seconds),
-    bars: (/** @type {number} */ from, /** @type {number} */ to) => feed.candles.distance(from, to),
-    say: (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
-      words.say(key, values),
-  };
 }
 
 export default class StructureCard {

@@ -1,6 +1,7 @@
 // @ts-check
-/** What the ledger's slices say about a shape. Loaded with the first card. */
+/** What the ledger's slices say about a shape, and how it is written. Loaded with the first card. */
 
+/** @import {LivePage} from "./live.js" */
 /** @import {FactorSlices} from "../types/api" */
 /** @import {Shape} from "../types/page" */
 
@@ -44,4 +45,28 @@ function agrees(record, shape, end) {
   const [, , direction, reason] = shape.id.split(":");
   if (shape.feature === "anchor.switch") return record["reason"] === reason;
   return record["direction"] === direction;
+}
+
+/**
+ * What the slices that the page has read say about a shape.
+ * @param {LivePage} page
+ * @param {Shape} shape
+ */
+export function recordIn(page, shape) {
+  return page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+}
+
+/**
+ * How the page writes prices, times and distances.
+ * @param {LivePage} page
+ */
+export function formatOf(page) {
+  const { feed, words } = page;
+  return {
+    price: (/** @type {number} */ value) => words.number(value, page.decimals),
+    time: (/** @type {number} */ seconds) => words.time(seconds),
+    bars: (/** @type {number} */ from, /** @type {number} */ to) => feed.candles.distance(from, to),
+    say: (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
+      words.say(key, values),
+  };
 }

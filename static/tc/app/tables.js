@@ -4,7 +4,8 @@
  * structures in view. Loaded when they are first asked for.
  */
 
-import { formatOf, recordIn, visibleText } from "./card.js";
+import { visibleText } from "./card.js";
+import { formatOf, recordIn } from "./records.js";
 /** @import {Candle} from "../types/api" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Shape} from "../types/page" */

@@ -4,7 +4,7 @@
  * overlap it is, and the one that ended it. The rule is in `factors/engine/plugins/zhongshu.py`.
  */
 
-import { formatOf, recordIn } from "./card.js";
+import { formatOf, recordIn } from "./records.js";
 /** @import StructureCard from "./card.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {LivePage} from "./live.js" */
