@@ -49,15 +49,11 @@ def candle_closed(body: CandleClosed) -> dict[str, Any]:
     return {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
 
 
-@api_view(["POST"])
-@permission_classes([DebugGate, MayWrite])
-def candle_forming(request: Request) -> Response:
+@plain_write(CandleClosed, debug=True)
+def candle_forming(body: CandleClosed) -> dict[str, Any]:
     """Show subscribers a candle that still forms; nothing is stored (`protocol.md` 3.3)."""
-    body = read_body(CandleClosed, request)
     announce_forming(str(SeriesId.parse(body.series_id)), body.candle.candle())
-    return Response(
-        {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
-    )
+    return {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
 
 
 class CandlesClosedBatchView(APIView):

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http.request import HttpHeaders, HttpRequest, split_domain_port
-from django.http.response import HttpResponse
+from django.http.response import HttpResponse, HttpResponseBase
 from pydantic import BaseModel
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
@@ -62,9 +62,14 @@ class DebugGate(BasePermission):
 
     def has_permission(self, request: Request, view: object) -> bool:
         """Say so, or raise."""
-        if not settings.TRADE_CANVAS_ENABLE_DEBUG_API:
-            raise NotFoundError
+        require_debug()
         return True
+
+
+def require_debug() -> None:
+    """Raise unless the debug API is on."""
+    if not settings.TRADE_CANVAS_ENABLE_DEBUG_API:
+        raise NotFoundError
 
 
 class MayWrite(BasePermission):
@@ -94,9 +99,12 @@ def may_write(request: HttpRequest) -> bool:
 
 
 def plain_write(
-    model: type[M],
+    model: type[M], *, debug: bool = False
 ) -> Callable[[Callable[[M], Mapping[str, Any]]], PlainView]:
-    """Make a plain POST route of a function that takes a body, for those who may write."""
+    """Make a plain POST route of a function that takes a body, for those who may write.
+
+    There is no such route if it belongs to the debug API, and that is off.
+    """
 
     def route(view: Callable[[M], Mapping[str, Any]]) -> PlainView:
         @plain("POST")
@@ -105,7 +113,12 @@ def plain_write(
             require_write(request)
             return json_answer(view(read_plain_body(model, request)))
 
-        return write
+        @wraps(write)
+        def gated(request: HttpRequest) -> HttpResponseBase:
+            require_debug()
+            return write(request)
+
+        return gated if debug else write
 
     return route
 

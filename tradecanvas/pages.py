@@ -12,6 +12,7 @@ from factors.engine.types import Json
 from factors.slices import catalog
 from ledger.selectors import series_with_candles
 from market.clock import demo_clock
+from tradecanvas.modules import modules_of
 
 Text: TypeAlias = Promise | dict[str, Promise]
 
@@ -244,6 +245,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "factors": switches(),
         "presets": presets(),
         "shortcuts": SHORTCUTS,
+        "modules": modules_of("tc/app/live.js"),
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",
     }

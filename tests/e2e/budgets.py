@@ -68,6 +68,12 @@ window.WebSocket = class extends Real {
   }
 };
 """
+ASKED = """(() => {
+  const [painted] = performance.getEntriesByName("chart-painted");
+  const found = performance.getEntriesByType("resource");
+  const before = found.filter(({ startTime }) => startTime < painted.startTime);
+  return [location.href, ...before.map(({ name }) => name)];
+})()"""
 FEED = """async ([text, count]) => {
   const message = JSON.parse(text);
   for (let done = 0; done < count; done += 20) {
@@ -422,10 +428,9 @@ async def size(scene: Scene) -> list[Figure]:
     """B14: what the first load asks for."""
     async with scene.context() as context:
         page = await context.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
         await page.goto(scene.link(scene.series))
         await is_ready(page, scene.series)
+        asked = await page.evaluate(ASKED)
         own = {url for url in asked if "/static/tc/" in url and ".js" in url}
         texts = [await (await page.request.get(url)).body() for url in sorted(own)]
     packed = sum(len(gzip.compress(text)) for text in texts)

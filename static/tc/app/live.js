@@ -228,10 +228,18 @@ export class LivePage {
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     this.lamps?.watch(id);
-    void this.feed.open(id).then(async () => {
-      this.lamps ??= await this.later("lamps");
-    });
+    void this.feed.open(id).then(() => this.afterPaint(() => this.attend()));
     this.write();
+  }
+
+  /** @param {() => void} work */
+  afterPaint(work) {
+    requestAnimationFrame(() => requestAnimationFrame(work));
+  }
+
+  /** Let the lamps burn; the chart comes first. */
+  async attend() {
+    this.lamps ??= await this.later("lamps");
   }
 
   /** Say that the page is ready once what was loaded has been painted. */
@@ -239,15 +247,13 @@ export class LivePage {
     if (this.ready) return;
     const id = this.feed.seriesId;
     if (this.goal) await (await this.later("place")).follow();
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() => {
-        if (this.feed.seriesId !== id) return;
-        this.ready = true;
-        this.paintMs = Math.round(performance.now() - this.openedAt);
-        performance.mark("chart-painted");
-        this.write();
-      }),
-    );
+    this.afterPaint(() => {
+      if (this.feed.seriesId !== id) return;
+      this.ready = true;
+      this.paintMs = Math.round(performance.now() - this.openedAt);
+      performance.mark("chart-painted");
+      this.write();
+    });
   }
 
   /** @param {Change} change */
