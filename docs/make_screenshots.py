@@ -74,7 +74,7 @@ class Picture(NamedTuple):
 
 def pictures() -> Iterator[Picture]:
     """Yield every page in each language and theme, and the main ones on a phone."""
-    clicked = {("dark", "en"): "zhongshu.", ("light", "zh"): "pen.confirmed"}
+    clicked = {("dark", "en"): "zhongshu.", ("light", "zh"): "zhongshu."}
     for page in PATHS:
         for theme in ("dark", "light"):
             for language in ("en", "zh"):
