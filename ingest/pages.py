@@ -1,7 +1,6 @@
 """The page /ingest: every feed, its circuit and what went wrong, readable without JavaScript."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -45,12 +44,6 @@ class FeedRow:
         """Seconds until the next attempt; 0 where nothing has to wait."""
         seconds: float = self.circuit["next_attempt_in_s"]
         return round(seconds)
-
-    @property
-    def last_candle(self) -> datetime | None:
-        """When the newest closed candle opened."""
-        time = self.job.last_closed_time
-        return None if time is None else datetime.fromtimestamp(time, UTC)
 
 
 def feeds(request: HttpRequest) -> HttpResponse:

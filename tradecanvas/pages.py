@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from factors.engine.types import Json
 from factors.slices import catalog
 from ledger.selectors import series_with_candles
+from market.access import may_write
 from market.clock import demo_clock
 from tradecanvas.modules import modules_of
 
@@ -137,6 +139,19 @@ CHART: dict[str, Text] = {
     "volume": _("Vol"),
     "bar_of": _("candle {i} of {count}"),
     "dismiss": _("Dismiss"),
+    "forming": _("forming"),
+    "spoken.closed": _("The candle of {time} closed at {price}."),
+}
+SIDE: dict[str, Text] = {
+    "markets.asking": _("Asking Binance…"),
+    "markets.of": _("As of {time}"),
+    "markets.failed": _("Binance cannot be reached. Trying again."),
+    "events.lost": _("Connection lost. Trying again."),
+    "events.none": _("Nothing to show."),
+    "events.head": _("Newest candle"),
+    "events.lag": _("Behind now"),
+    "events.gaps": _("Gaps"),
+    "events.buckets": _("Complete from 1m"),
 }
 PLACE: dict[str, Text] = {
     "place.older": _("Loading older candles…"),
@@ -201,6 +216,7 @@ TEXTS: dict[str, Text] = {
     **PLACE,
     **TABLES,
     **DRAWING,
+    **SIDE,
 }
 
 
@@ -245,6 +261,7 @@ def live(request: HttpRequest) -> HttpResponse:
         "factors": switches(),
         "presets": presets(),
         "shortcuts": SHORTCUTS,
+        "may_debug": settings.TRADE_CANVAS_ENABLE_DEBUG_API and may_write(request),
         "modules": modules_of("tc/app/live.js"),
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 from django import template
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 register = template.Library()
 
@@ -25,3 +27,10 @@ def moment(time: int | None) -> str:
         return str(time)
     precise, shown = f"{at:%Y-%m-%dT%H:%M:%S}Z", f"{at:%Y-%m-%d %H:%M}"
     return format_html('<time datetime="{}" title="{}">{}</time>', precise, time, shown)
+
+
+@register.simple_tag
+def zone_note() -> SafeString:
+    """Say in which zone the times of a page are; the browser puts the one in that is chosen."""
+    zone = format_html("<span data-zone-name>{}</span>", "UTC")
+    return format_html(gettext("Times are {}."), zone)

@@ -105,7 +105,13 @@ async def opened_parts(tab: Tab) -> dict[str, list[str]]:
     found = {"/live, opened": await grave(tab)}
     await tab.page.keyboard.press("?")
     await expect(tab.page.get_by_test_id("shortcut-help")).to_be_visible()
-    return found | {"/live, keys": await grave(tab)}
+    found["/live, keys"] = await grave(tab)
+    await tab.page.keyboard.press("Escape")
+    for name in ("Market", "Debug"):
+        await tab.page.get_by_test_id(f"sidebar-tab-{name}").click()
+        await expect(tab.page.locator(f"[data-panel={name}]")).to_be_visible()
+        found[f"/live, {name}"] = await grave(tab)
+    return found
 
 
 async def pages_of_staff(tab: Tab, url: str) -> dict[str, list[str]]:

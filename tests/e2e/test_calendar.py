@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import expect
@@ -9,7 +10,7 @@ from playwright.async_api import expect
 from tests.e2e.browser import Tab, open_tab
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_keys import PLACE, WHEN, press
-from tests.e2e.test_live import rising, visit
+from tests.e2e.test_live import START, rising, visit
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +69,30 @@ def test_local_time_is_told_everywhere_and_remembered(server: LiveServer, series
             await expect(when).to_have_text("Nov 15, 2023, 06:13 UTC+8")
             await zone.select_option("utc")
             await expect(when).to_have_text("Nov 14, 2023, 22:13 UTC")
+
+    asyncio.run(scenario())
+
+
+def test_local_time_is_told_on_the_pages_of_tables_too(server: LiveServer, series_id: str) -> None:
+    server.fill(series_id, rising(200))
+
+    async def scenario() -> None:
+        async with open_tab(timezone_id=SHANGHAI) as tab:
+            await tab.page.goto(f"{server.url}/ledger?q={quote(series_id, safe='')}")
+            head = tab.page.get_by_test_id("ledger-row").locator("time").first
+            caption = tab.page.locator("caption")
+            await expect(head).to_have_text("2023-11-15 01:32")
+            await expect(head).to_have_attribute("title", str(START + 199 * 60))
+            await expect(caption).to_contain_text("Times are UTC.")
+            await tab.page.get_by_test_id("zone-select").select_option("local")
+            await expect(head).to_have_text("2023-11-15 09:32")
+            await expect(caption).to_contain_text(f"Times are {SHANGHAI}.")
+            # What the server renders anew is told in the same zone.
+            await asyncio.to_thread(server.close_candle, series_id, rising(201)[200])
+            await expect(head).to_have_text("2023-11-15 09:33", timeout=15_000)
+            await tab.page.goto(server.url)
+            row = tab.page.locator(f"[data-series-id='{series_id}'] time")
+            await expect(row).to_have_text("2023-11-15 09:33")
 
     asyncio.run(scenario())
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
-from tests.e2e.browser import open_tab
+from tests.e2e.browser import Tab, open_tab
+from tests.e2e.budgets import library
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 from tests.e2e.test_live import BEHIND, SOME, START, at, rising, visit
 
@@ -113,6 +114,13 @@ def test_a_wrong_clock_of_the_machine_changes_nothing(
     asyncio.run(scenario())
 
 
+async def price_tag(tab: Tab) -> str:
+    """Return what the price axis calls the last price."""
+    series = "charts[0].panes()[0].getSeries().find((one) => one.seriesType() === 'Candlestick')"
+    found: str = await tab.page.evaluate(f"{series}.options().title")
+    return found
+
+
 def test_forming_candle_is_followed_until_it_closes(server: LiveServer, series_id: str) -> None:
     """Shows behaviour 3: 10, 11, 12, then closed 13 on one time."""
     server.fill(series_id, rising(3))
@@ -128,15 +136,19 @@ def test_forming_candle_is_followed_until_it_closes(server: LiveServer, series_i
 
     async def scenario() -> None:
         async with open_tab() as tab:
+            await tab.page.route("**/lightweight-charts.*.mjs*", library)
             await tab.page.route_web_socket("**/ws/market", meet)
             await visit(tab, server, series_id)
+            assert await price_tag(tab) == ""
             for close in (10, 11, 12):
                 connections[0].send(message("candle_forming", close))
                 await tab.shows(last_time=START + 180, last_close=close, last_high=close)
                 await tab.shows(candles_len=4, forming=1, last_ws_candle_time="")
             assert tab.reads("/api/draw/delta") == []
+            assert await price_tag(tab) == "forming"
             connections[0].send(message("candle_closed", 13))
             await tab.shows(last_close=13, forming=0, last_ws_candle_time=START + 180)
+            assert await price_tag(tab) == ""
             await tab.shows(candles_len=4)
 
     asyncio.run(scenario())

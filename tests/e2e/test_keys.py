@@ -230,3 +230,29 @@ def test_keys_with_control_or_in_a_list_stay_with_the_browser(
             await expect(zhongshu).to_be_checked()
 
     asyncio.run(scenario())
+
+
+def test_closed_candles_are_told_only_on_wish(server: LiveServer, series_id: str) -> None:
+    candles = rising(5)
+    server.fill(series_id, candles[:3])
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            spoken = tab.page.locator("[data-part=spoken]")
+            await asyncio.to_thread(server.close_candle, series_id, candles[3])
+            await tab.shows(candles_len=4)
+            await expect(spoken).to_have_text("")
+            await press(tab, "?")
+            await tab.page.get_by_label("Tell screen readers of each closed candle").check()
+            await press(tab, "Escape")
+            await tab.page.reload()
+            async with tab.page.expect_response("**/speech*.js"):
+                await tab.shows(ready=1, ws_state="open")
+            await tab.painted()
+            await asyncio.to_thread(server.close_candle, series_id, candles[4])
+            await expect(spoken).to_have_text(
+                "The candle of Nov 14, 2023, 22:17 UTC closed at 104.0."
+            )
+
+    asyncio.run(scenario())

@@ -390,6 +390,36 @@ def test_card_of_a_zhongshu_tells_which_pens_made_it(server: LiveServer, series_
     asyncio.run(scenario())
 
 
+def test_card_shows_its_structure_whole(server: LiveServer, series_id: str) -> None:
+    candles = golden_candles("box_2_1")
+    server.fill(series_id, candles)
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            found = await point_at(tab, "zhongshu.dead")
+            await tab.page.mouse.down()
+            await tab.page.mouse.up()
+            spacing = await tab.number("bar_spacing")
+            await tab.page.mouse.move(5, 5)
+            await (
+                tab.page.get_by_role("button", name="Go to latest")
+                .or_(tab.page.get_by_role("button", name="Zoom in"))
+                .first.click()
+            )
+            card = tab.page.get_by_test_id("structure-card")
+            await card.get_by_role("button", name="Show it whole").click()
+            await expect(tab.page).to_have_url(re.compile("&from="))
+            query = parse_qs(urlsplit(tab.page.url).query)
+            start, end = (int(time) for time in found.split(":")[1:3])
+            shown = [int(query[name][0]) for name in ("from", "to")]
+            assert shown[0] < start < end < shown[1]
+            assert shown[1] - shown[0] <= max(2 * (end - start), end - start + 45 * 60)
+            assert await tab.number("bar_spacing") != spacing
+
+    asyncio.run(scenario())
+
+
 def prices(text: str) -> list[float]:
     return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\.\d+", text)]
 

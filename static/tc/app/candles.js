@@ -5,7 +5,8 @@
 /** @import {Change} from "../types/page" */
 
 export const HELD_LIMIT = 20000;
-const TRIM_BLOCK = 2000;
+/** How many are brought, and let go, at a time. */
+export const BLOCK = 2000;
 
 /** @type {Change} */
 const NONE = { kind: "none" };
@@ -96,6 +97,11 @@ export class CandleStore {
     return this.#closed.at(-1)?.candle_time ?? null;
   }
 
+  /** Whether there is no room for another block. */
+  get isFull() {
+    return this.#closed.length + BLOCK > HELD_LIMIT;
+  }
+
   /**
    * How many bars lie between two times; null where one of them is not a held candle.
    * @param {number} from
@@ -176,7 +182,7 @@ export class CandleStore {
   /** Drop the oldest block once too many are held; say whether it was done. */
   #trim() {
     if (this.#closed.length <= HELD_LIMIT) return false;
-    this.#closed = this.#closed.slice(-(HELD_LIMIT - TRIM_BLOCK));
+    this.#closed = this.#closed.slice(-(HELD_LIMIT - BLOCK));
     return true;
   }
 }

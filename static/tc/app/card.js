@@ -4,10 +4,15 @@
  * Loaded with the first structure that is pointed at.
  */
 
+import { barOf } from "../chart/layout.js";
 import { formatOf, recordIn } from "./records.js";
+import { candleSeconds } from "./series.js";
 /** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */
+
+/** How many bars are shown beside a structure at least. */
+const LEAST_BARS = 20;
 
 /**
  * What the card says about a shape, as pairs of a text key and a value.
@@ -69,6 +74,7 @@ export default class StructureCard {
     );
     this.json = "";
     this.part("close").addEventListener("click", () => page.select(""));
+    this.part("focus").addEventListener("click", () => this.#focus());
     this.part("copy").addEventListener("click", () => void this.#copy());
     this.part("copy").hidden = !("clipboard" in navigator);
   }
@@ -120,6 +126,18 @@ export default class StructureCard {
     const description = document.createElement("dd");
     description.textContent = value;
     return [term, description];
+  }
+
+  /** Show the structure from its beginning to its end, with as much around it. */
+  #focus() {
+    const { chart, feed, shapes } = this.page;
+    const shape = shapes.find(({ id }) => id === this.element.dataset["id"]);
+    if (!shape) return;
+    const times = feed.candles.all.map((candle) => candle.candle_time);
+    const bars = shape.points.map(({ time }) => barOf(times, candleSeconds(feed.seriesId), time));
+    const [from, to] = [Math.max(0, Math.min(...bars)), Math.max(...bars)];
+    const aside = Math.max(LEAST_BARS, (to - from) / 2);
+    chart.setRange(from - aside, to + aside);
   }
 
   async #copy() {

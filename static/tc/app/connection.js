@@ -26,26 +26,14 @@ export class ConnectionBadge {
   /**
    * @param {HTMLElement} badge
    * @param {HTMLElement} detail
-   * @param {HTMLElement} facts what the badge opens to
    * @param {Words} words
    * @param {() => number | null} lastTime the time of the last data, for an offline machine
-   * @param {() => number | null} heardAt when the last message came
    */
-  constructor(badge, detail, facts, words, lastTime, heardAt) {
+  constructor(badge, detail, words, lastTime) {
     this.badge = badge;
     this.detail = detail;
     this.words = words;
     this.lastTime = lastTime;
-    this.facts = /** @type {HTMLElement} */ (facts.querySelector("dl"));
-    this.heardAt = heardAt;
-    const copy = /** @type {HTMLButtonElement} */ (facts.querySelector("button"));
-    copy.textContent = words.say("link.copy");
-    copy.hidden = !("clipboard" in navigator);
-    copy.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(location.href);
-      copy.textContent = words.say("card.copied");
-    });
-    setInterval(() => this.#showFacts(), 1000);
     for (const name of ["online", "offline"]) addEventListener(name, () => this.#refresh());
   }
 
@@ -67,26 +55,6 @@ export class ConnectionBadge {
     this.badge.dataset["state"] = this.#state;
     this.badge.textContent = this.words.say(`ws.${this.#state}`);
     this.detail.textContent = this.#detail();
-    this.#showFacts();
-  }
-
-  #showFacts() {
-    const { words } = this;
-    const [heard, last] = [this.heardAt(), this.lastTime()];
-    const since = heard === null ? null : Math.round((performance.now() - heard) / 1000);
-    const values = {
-      "fact.state": this.badge.textContent ?? "",
-      "fact.message": since === null ? words.say("none") : words.say("fact.ago", { s: since }),
-      "fact.candle": last === null ? words.say("none") : words.zonedTime(last),
-    };
-    const parts = Object.entries(values).flatMap(([name, value]) => [words.say(name), value]);
-    this.facts.replaceChildren(
-      ...parts.map((text, i) => {
-        const part = document.createElement(i % 2 ? "dd" : "dt");
-        part.textContent = text;
-        return part;
-      }),
-    );
   }
 
   #detail() {

@@ -18,11 +18,9 @@ export class SeriesControls {
     this.chosen = chosen;
     this.symbols = /** @type {HTMLSelectElement} */ (element.querySelector("select"));
     this.tags = /** @type {HTMLElement} */ (element.querySelector("[data-part=timeframes]"));
-    this.symbols.addEventListener("change", () => this.#choose({ symbol: this.symbols.value }));
-    this.search = /** @type {HTMLInputElement} */ (element.querySelector("[type=search]"));
-    this.search.addEventListener("change", () => this.#find());
+    this.symbols.addEventListener("change", () => this.choose({ symbol: this.symbols.value }));
     for (const button of this.#markets()) {
-      button.addEventListener("click", () => this.#choose({ market: button.value }));
+      button.addEventListener("click", () => this.choose({ market: button.value }));
     }
   }
 
@@ -37,25 +35,6 @@ export class SeriesControls {
     this.symbols.value = series.symbol;
     const timeframes = [...new Set([...TIMEFRAMES, series.timeframe])];
     this.tags.replaceChildren(...timeframes.map((timeframe) => this.#tag(timeframe)));
-  }
-
-  /**
-   * Choose the symbol that stands so many places further in the list.
-   * @param {number} by
-   */
-  step(by) {
-    const option = this.symbols.options[this.symbols.selectedIndex + by];
-    if (option) this.#choose({ symbol: option.value });
-  }
-
-  /** Open what was searched for: any series id, or a symbol of this market. */
-  #find() {
-    const text = this.search.value.trim();
-    const series = parseSeries(text) ?? this.known.find((one) => one.symbol === text.toUpperCase());
-    if (!series) return;
-    this.search.value = "";
-    this.search.blur();
-    this.#choose(series);
   }
 
   #markets() {
@@ -75,12 +54,15 @@ export class SeriesControls {
     button.textContent = timeframe;
     button.dataset["testid"] = `timeframe-tag-${timeframe}`;
     button.setAttribute("aria-pressed", String(timeframe === this.series?.timeframe));
-    button.addEventListener("click", () => this.#choose({ timeframe }));
+    button.addEventListener("click", () => this.choose({ timeframe }));
     return button;
   }
 
-  /** @param {Partial<Series>} change */
-  #choose(change) {
+  /**
+   * Choose another series; what is not named stays.
+   * @param {Partial<Series>} change
+   */
+  choose(change) {
     if (!this.series) return;
     const series = { ...this.series, ...change };
     const focused = document.activeElement?.getAttribute("data-testid");

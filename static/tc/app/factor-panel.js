@@ -1,30 +1,20 @@
 // @ts-check
-/**
- * The switches of factors and their features: a checkbox each, the features in a disclosure; and
- * ready choices of them, each option with the features that it hides.
- */
+/** The switches of factors and their features: a checkbox each, the features in a disclosure. */
 
-/** @import {FactorCatalog} from "../types/api" */
 /** @import {FactorChoice} from "./saved.js" */
 
 export class FactorPanel {
+  /** @type {Set<() => void>} Called after each change of the choice. */
+  followers = new Set();
+
   /**
    * @param {HTMLElement} element
-   * @param {HTMLSelectElement} presets
    * @param {FactorChoice} choice
-   * @param {FactorCatalog} catalog
    * @param {() => void} changed
    */
-  constructor(element, presets, choice, catalog, changed) {
+  constructor(element, choice, changed) {
     this.element = element;
-    this.presets = presets;
     this.choice = choice;
-    this.catalog = catalog;
-    presets.addEventListener("change", () => {
-      choice.preset(catalog, presets.value.split(" "));
-      this.#refresh();
-      changed();
-    });
     document.addEventListener("click", (event) => this.#closeOthers(event.target));
     element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#closeOthers(null);
@@ -32,13 +22,14 @@ export class FactorPanel {
     element.addEventListener("change", ({ target }) => {
       const box = /** @type {HTMLInputElement} */ (target);
       choice.choose(box.value, box.checked);
-      this.#refresh();
-      changed();
+      this.refresh();
     });
-    this.#refresh();
+    this.refresh();
+    this.followers.add(changed);
   }
 
-  #refresh() {
+  /** Show the choice as it is now. */
+  refresh() {
     for (const box of this.element.querySelectorAll("input")) {
       box.checked = this.choice.isOn(box.value);
     }
@@ -47,8 +38,7 @@ export class FactorPanel {
       const on = boxes.filter((box) => this.choice.isVisible(box.value)).length;
       count.textContent = `${on}/${boxes.length}`;
     }
-    this.presets.value = this.choice.hidden(this.catalog).join(" ");
-    if (this.presets.selectedIndex < 0) this.presets.value = "own";
+    for (const follower of this.followers) follower();
   }
 
   /** @param {EventTarget | null} target */

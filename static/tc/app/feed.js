@@ -7,8 +7,8 @@
  */
 
 import { ApiError, WINDOW, patiently, pause } from "./api.js";
-import { CandleStore, HELD_LIMIT, isContiguous } from "./candles.js";
-import { Overlay, generationOf } from "./overlay.js";
+import { CandleStore, isContiguous } from "./candles.js";
+import { Overlay } from "./overlay.js";
 import { candleSeconds } from "./series.js";
 /** @import {Api} from "./api.js" */
 /** @import {MarketSocket} from "./socket.js" */
@@ -22,7 +22,6 @@ export const REPAIR_WAIT_MS = 5000;
 const TRY_WAIT_MS = 200;
 const TRY_WAIT_LIMIT_MS = 1000;
 const PAGE_LIMIT = 5000;
-const BLOCK = 2000;
 
 /**
  * Whether the answer may still be growing: it is short, has holes, or ends before the head.
@@ -71,6 +70,8 @@ export class LiveFeed {
   /** Whether candles older than those held may be stored. */
   olderExists = false;
   #olderWork = Promise.resolve();
+  /** From where on a gap is being filled. */
+  #gapFrom = -Infinity;
   /** From when on there are structures. */
   drawnFrom = -Infinity;
   /** @type {FactorSlices[]} Those of candles before the window, the newest first. */
@@ -120,16 +121,8 @@ export class LiveFeed {
   async reload() {
     this.#restart();
     await this.#guard(async (signal) => {
-      const { candles } = await this.api.candles(this.seriesId, { limit: WINDOW }, signal);
-      const last = candles.at(-1)?.candle_time ?? -Infinity;
-      const first = candles[0]?.candle_time ?? 0;
-      const isDeeper = (this.candles.all[0]?.candle_time ?? Infinity) < first;
-      const older = isDeeper
-        ? await (await import("./history.js")).heldBefore(this, first, signal)
-        : [];
-      const newer = this.candles.closed.filter((candle) => candle.candle_time > last);
-      this.listener.candles(this.candles.replace([...older, ...candles, ...newer]));
-      this.#setStatus(candles.length ? "ready" : "empty", candles.length);
+      const count = await (await import("./mend.js")).readAgain(this, signal);
+      this.#setStatus(count ? "ready" : "empty", count);
       await this.#loadFrame(signal);
       this.#follow();
     });
@@ -137,21 +130,11 @@ export class LiveFeed {
 
   /** Bring one more block of older candles, with the structures that belong to them. */
   async loadOlder() {
-    const { closed } = this.candles;
-    const first = closed[0]?.candle_time ?? 0;
     if (this.#olderRunning) return this.#olderWork;
-    if (!this.olderExists || this.overlay.time === null) return;
-    if (closed.length + BLOCK > HELD_LIMIT) return;
+    if (!this.olderExists || this.overlay.time === null || this.candles.isFull) return;
     this.#olderRunning = true;
     this.#olderWork = this.#guard(async (signal) => {
-      const { blockBefore, drawOlder } = await import("./history.js");
-      const read = (/** @type {number} */ since, /** @type {number} */ limit) =>
-        this.api.candles(this.seriesId, { since, limit }, signal);
-      const older = await blockBefore(read, first, candleSeconds(this.seriesId), BLOCK);
-      this.olderExists = older.length > 0;
-      this.listener.candles(this.candles.merge(older));
-      await drawOlder(this, signal);
-      this.listener.structures();
+      await (await import("./history.js")).addBlock(this, signal);
       this.#olderRunning = false;
     });
     await this.#olderWork;
@@ -216,6 +199,9 @@ export class LiveFeed {
 
   /** @param {Candle[]} candles */
   #closed(candles) {
+    const [seconds, last] = [candleSeconds(this.seriesId), this.candles.lastClosedTime];
+    const first = candles[0]?.candle_time ?? 0;
+    if (last !== null && first > last + seconds) void this.#fillGap(last + seconds, first);
     this.lastSocketTime = candles.at(-1)?.candle_time ?? this.lastSocketTime;
     this.listener.candles(this.candles.append(candles));
     if (this.status === "empty") this.#setStatus("ready", this.candles.closed.length);
@@ -229,6 +215,7 @@ export class LiveFeed {
     this.#deltaRunning = false;
     this.#repairPlanned = false;
     this.#olderRunning = false;
+    this.#gapFrom = -Infinity;
   }
 
   #follow() {
@@ -375,18 +362,15 @@ export class LiveFeed {
   }
 
   /**
+   * Fetch what a message left out; the server says so, or the page sees it by itself.
    * @param {number} expected
    * @param {number} actual
    */
   async #fillGap(expected, actual) {
-    const seconds = candleSeconds(this.seriesId);
-    const missing = Math.max(1, Math.round((actual - expected) / seconds));
-    this.listener.notice({ kind: "gap", missing, time: actual });
+    if (expected === this.#gapFrom) return;
+    this.#gapFrom = expected;
     await this.#guard(async (signal) => {
-      const since = Math.max(0, expected - seconds);
-      const choice = { since, limit: PAGE_LIMIT };
-      const { candles } = await this.api.candles(this.seriesId, choice, signal);
-      this.listener.candles(this.candles.merge(candles));
+      await (await import("./mend.js")).fillGap(this, expected, actual, signal);
       await this.#loadFrame(signal);
     });
   }

@@ -5,7 +5,7 @@
  */
 
 import { LONG_WINDOW, patiently } from "./api.js";
-import { HELD_LIMIT } from "./candles.js";
+import { BLOCK, HELD_LIMIT } from "./candles.js";
 import { generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
 /** @import {LiveFeed} from "./feed.js" */
@@ -14,6 +14,23 @@ import { candleSeconds } from "./series.js";
 const PAGE_LIMIT = 5000;
 /** By how many bars windows overlap: what began in one may be settled in the next only. */
 const OVERLAP = 500;
+
+/**
+ * Put the block before the oldest candle into the feed, with the structures that belong to it.
+ * @param {LiveFeed} feed
+ * @param {AbortSignal} signal
+ */
+export async function addBlock(feed, signal) {
+  const { api, candles, listener, seriesId } = feed;
+  const read = (/** @type {number} */ since, /** @type {number} */ limit) =>
+    api.candles(seriesId, { since, limit }, signal);
+  const first = candles.closed[0]?.candle_time ?? 0;
+  const older = await blockBefore(read, first, candleSeconds(seriesId), BLOCK);
+  feed.olderExists = older.length > 0;
+  listener.candles(candles.merge(older));
+  await drawOlder(feed, signal);
+  listener.structures();
+}
 
 /**
  * The block right before `first`; empty where nothing older is stored. The API reads forwards

@@ -4,10 +4,11 @@
  * the first of them, so that the chart need not wait for it.
  */
 
+/** @import {ChartView} from "../chart/chart.js" */
+/** @import {SeriesControls} from "./controls.js" */
 /** @import {LivePage} from "./live.js" */
 
 const ZOOM = 1.25;
-const SAY_EVERY_MS = 1000;
 /** @type {Record<string, string>} */
 const FACTORS = { p: "pivot", b: "pen", z: "zhongshu", a: "anchor", s: "sr" };
 
@@ -16,19 +17,45 @@ function find(selector) {
   return /** @type {HTMLElement | null} */ (document.querySelector(selector));
 }
 
+/**
+ * Choose the symbol that stands so many places further in the list.
+ * @param {SeriesControls} controls
+ * @param {number} by
+ */
+function step(controls, by) {
+  const option = controls.symbols.options[controls.symbols.selectedIndex + by];
+  if (option) controls.choose({ symbol: option.value });
+}
+
+/**
+ * Zoom around the middle of the view, or around the newest bar while that is in view.
+ * @param {ChartView} chart
+ * @param {number} factor
+ */
+function zoom(chart, factor) {
+  const { range } = chart;
+  if (!range) return;
+  const middle = chart.showsHead ? range.to : (range.from + range.to) / 2;
+  const end = (/** @type {number} */ at) => middle + (at - middle) / factor;
+  chart.setRange(end(range.from), end(range.to));
+}
+
 /** @type {Record<string, (keys: Keys, page: LivePage, big: boolean) => unknown>} */
 const ANYWHERE = {
-  "?": () => /** @type {HTMLDialogElement} */ (find("[data-testid=shortcut-help]")).showModal(),
+  "?": async (_, page) => {
+    /** @type {HTMLDialogElement} */ (find("[data-testid=shortcut-help]")).showModal();
+    await page.later("speech");
+  },
   "/": () => find("[data-testid=series-search]")?.focus(),
   f: () => find("[data-part=factors] input")?.focus(),
-  "[": (_, page) => page.controls.step(-1),
-  "]": (_, page) => page.controls.step(1),
-  "+": (_, page) => page.chart.zoom(ZOOM),
-  "-": (_, page) => page.chart.zoom(1 / ZOOM),
+  "[": (_, page) => step(page.controls, -1),
+  "]": (_, page) => step(page.controls, 1),
+  "+": (_, page) => zoom(page.chart, ZOOM),
+  "-": (_, page) => zoom(page.chart, 1 / ZOOM),
   "0": (_, page) => page.chart.fit(),
   g: async (_, page) => (await page.later("calendar")).ask(),
   t: async (_, page) => (await page.later("tables")).toggle(),
-  home: (_, page) => page.chart.goToOldest(),
+  home: (_, page) => page.chart.beginAt(0),
   end: (_, page) => page.chart.goToLatest(),
   l: (_, page) => page.chart.goToLatest(),
   r: (keys) => keys.run("measure"),
@@ -43,6 +70,8 @@ const BUTTONS = {
   line: async (_, page) => (await page.later("draw")).start("line"),
   level: async (_, page) => (await page.later("draw")).start("level"),
   undo: (_, page) => page.tools?.undo(),
+  markets: async (_, page) => (await page.later("side")).toggle("Market"),
+  events: async (_, page) => (await page.later("side")).toggle("Debug"),
 };
 /** Only while the chart itself has the focus: elsewhere these keys scroll and press. */
 /** @type {typeof ANYWHERE} */
@@ -61,10 +90,6 @@ const ON_CHART = {
 export const NAMES = Object.keys({ ...ANYWHERE, ...ON_CHART, ...FACTORS });
 
 export default class Keys {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #saying;
-  #heard = -Infinity;
-
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;
@@ -128,9 +153,9 @@ export default class Keys {
     page.bar = Math.min(last, Math.max(0, (page.bar ?? last + (by < 0 ? 1 : 0)) + by));
     page.chart.setCrosshair(page.bar);
     page.store.set({ hovered: "" });
-    page.legend.show(page.feed.candles.all, page.bar, page.decimals);
+    page.legend?.show();
     page.tools?.preview(page.tools.atCrosshair);
-    if (!page.tools?.active) this.#say();
+    if (!page.tools?.active) void this.#say();
   }
 
   /**
@@ -143,25 +168,22 @@ export default class Keys {
     const at = ids.indexOf(page.store.get("hovered"));
     const place = at < 0 ? (by > 0 ? 0 : -1) : (at + by) % ids.length;
     page.store.set({ hovered: ids.at(place) ?? "" });
-    this.#say();
+    void this.#say();
   }
 
   #under() {
     return this.page.chart.layer.at(this.page.bar ?? this.page.feed.candles.all.length - 1);
   }
 
-  /** Tell who listens instead of looking, once a second at most. */
-  #say() {
-    clearTimeout(this.#saying);
-    const wait = Math.max(0, this.#heard + SAY_EVERY_MS - performance.now());
-    this.#saying = setTimeout(() => {
-      this.#heard = performance.now();
+  /** Tell of the bar under the crosshair, or of the structure that was gone to. */
+  async #say() {
+    const speech = await this.page.later("speech");
+    speech.say(() => {
       const hovered = this.page.store.get("hovered");
       const shapes = this.#under().filter(({ id }) => !hovered || id === hovered);
-      const spoken = /** @type {HTMLElement} */ (find("[data-part=spoken]"));
       const names = shapes.map(({ feature }) => this.page.nameOf(feature));
-      const bar = [...this.page.legend.element.children].map((part) => part.textContent);
-      spoken.textContent = [...(hovered ? [] : bar), ...names].join("; ");
-    }, wait);
+      const bar = [...(this.page.legend?.element.children ?? [])].map((part) => part.textContent);
+      return [...(hovered ? [] : bar), ...names].join("; ");
+    });
   }
 }

@@ -9,6 +9,7 @@
 const EVERY_MS = 5000;
 const EVERY_MS_BAD = 2000;
 const APART_MS = 600;
+const LAG_SHOWN_AFTER_MS = 5000;
 const STATUS = ["data-kline-status", "data-factor-draw-status"];
 
 /** @param {string} part */
@@ -25,8 +26,12 @@ export default class Lamps {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #next;
 
+  /** Since when structures are behind; 0 while they are not. */
+  #lagSince = 0;
+
   /** @param {LivePage} page */
   constructor(page) {
+    this.page = page;
     const place = (this.place = partOf("lamps"));
     /** Says what does not work about the feed. */
     this.notice = partOf("feed");
@@ -42,6 +47,8 @@ export default class Lamps {
     });
     addEventListener("focus", () => this.soon());
     document.addEventListener("visibilitychange", () => this.soon());
+    page.lamps = this;
+    page.followers.add(() => this.#watchLag());
     this.watch(page.feed.seriesId);
   }
 
@@ -65,6 +72,20 @@ export default class Lamps {
   /** Something has happened: look, but not at every one of many events. */
   soon() {
     this.#plan(Math.max(0, this.#askedAt + APART_MS - performance.now()));
+  }
+
+  /** Say that structures are behind once they have been so for a while. */
+  #watchLag() {
+    const { feed, store, words } = this.page;
+    if (feed.structureLag === 0) this.#lagSince = 0;
+    if (feed.structureLag === 0 || this.#lagSince) return;
+    const since = performance.now();
+    this.#lagSince = since;
+    setTimeout(() => {
+      if (this.#lagSince !== since) return;
+      this.#lagSince = 0;
+      store.set({ note: words.say("lag", { n: feed.structureLag }) });
+    }, LAG_SHOWN_AFTER_MS);
   }
 
   #close() {

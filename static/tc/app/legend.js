@@ -1,33 +1,30 @@
 // @ts-check
-/** The line of numbers above the chart: the bar under the crosshair, or the newest one. */
+/**
+ * The line of numbers above the chart: the bar under the crosshair, or the newest one. Loaded after
+ * the chart.
+ */
 
-/** @import {Candle} from "../types/api" */
-/** @import {Words} from "./i18n.js" */
+/** @import {LivePage} from "./live.js" */
 
-export class Legend {
-  /**
-   * @param {HTMLElement} element
-   * @param {Words} words
-   */
-  constructor(element, words) {
-    this.element = element;
-    this.words = words;
+export default class Legend {
+  /** @param {LivePage} page */
+  constructor(page) {
+    this.page = page;
+    this.element = /** @type {HTMLElement} */ (document.querySelector("[data-part=legend]"));
+    page.legend = this;
+    this.show();
   }
 
-  /**
-   * @param {Candle[]} candles
-   * @param {number | null} index of the bar under the crosshair; null for the newest
-   * @param {number} decimals
-   */
-  show(candles, index, decimals) {
-    const at = index ?? candles.length - 1;
+  show() {
+    const { bar, decimals, feed, words } = this.page;
+    const candles = feed.candles.all;
+    const at = bar ?? candles.length - 1;
     const candle = candles[at];
     this.element.hidden = !candle;
     if (!candle) return;
     const before = candles[at - 1]?.close ?? candle.open;
     const change = before ? (candle.close - before) / before : 0;
     this.element.dataset["trend"] = candle.close >= candle.open ? "up" : "down";
-    const { words } = this;
     const price = (/** @type {number} */ value) => words.number(value, decimals);
     this.#fill([
       ["", words.zonedTime(candle.candle_time), "when"],

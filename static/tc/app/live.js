@@ -11,30 +11,37 @@ import { attributesOf, writeAttributes } from "./dom-contract.js";
 import { FactorPanel } from "./factor-panel.js";
 import { LiveFeed } from "./feed.js";
 import { Words, pageJson } from "./i18n.js";
-import { Legend } from "./legend.js";
 import { FactorChoice, loadSeries, saveSeries } from "./saved.js";
 import { candleSeconds, parseSeries, seriesId } from "./series.js";
 import { anchorHighlight, buildShapes, countShapes } from "./shapes.js";
 import { MarketSocket } from "./socket.js";
 import { Store } from "./store.js";
-import { Toasts } from "./toasts.js";
 /** @import {FactorCatalog} from "../types/api" */
 /** @import DrawTools from "./draw.js" */
 /** @import Lamps from "./lamps.js" */
-/** @import {Change, LoadStatus, Notice, Series, Shape} from "../types/page" */
+/** @import Legend from "./legend.js" */
+/** @import Speech from "./speech.js" */
+/** @import {Change, LoadStatus, Notice, PageEvent, Series, Shape} from "../types/page" */
 
-const LAG_SHOWN_AFTER_MS = 5000;
 const OLDER_WHEN_LEFT = 200;
 const LINK_AFTER_MS = 400;
+const EVENTS_KEPT = 500;
 /** What comes with its first use, so that the chart need not wait for it. */
 const LATER = {
   calendar: () => import("./calendar.js"),
   card: () => import("./card.js"),
   draw: () => import("./draw.js"),
+  facts: () => import("./facts.js"),
   keys: () => import("./keys.js"),
   lamps: () => import("./lamps.js"),
+  legend: () => import("./legend.js"),
   place: () => import("./place.js"),
+  presets: () => import("./presets.js"),
+  rest: () => import("./rest.js"),
+  side: () => import("./side.js"),
+  speech: () => import("./speech.js"),
   tables: () => import("./tables.js"),
+  toasts: () => import("./toasts.js"),
   zone: () => import("./zone.js"),
 };
 
@@ -53,11 +60,6 @@ function linkTo(id) {
   return `?series_id=${encodeURIComponent(id)}`;
 }
 
-function marketSocket() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  return new WebSocket(`${scheme}://${location.host}/ws/market`);
-}
-
 export class LivePage {
   words = new Words(pageJson("texts"), document.documentElement.lang);
   /** @type {string[]} */
@@ -74,6 +76,12 @@ export class LivePage {
   tools = null;
   /** @type {Lamps | null} */
   lamps = null;
+  /** @type {Legend | null} */
+  legend = null;
+  /** @type {Speech | null} */
+  speech = null;
+  /** @type {PageEvent[]} What happened on this page, for the log of events. */
+  events = [];
   /** @type {Set<() => void>} Called after the attributes were written. */
   followers = new Set();
   /** @type {URLSearchParams | null} Where a link wants to go. */
@@ -89,47 +97,43 @@ export class LivePage {
   /** @type {number | null} */
   paintMs = null;
   openedAt = 0;
-  lagSince = 0;
   writePending = false;
 
   constructor() {
     this.view = element("chart-view");
     this.choice = new FactorChoice(localStorage, this.catalog);
-    this.toasts = new Toasts(partOf("toasts"), this.words.say("dismiss"));
-    this.chart = new ChartView(partOf("canvas"), readPalette(this.view), this.words.locale);
+    const tag = this.words.say("forming");
+    this.chart = new ChartView(partOf("canvas"), readPalette(this.view), this.words.locale, tag);
     this.chart.layer.setStyle({
       isVisible: (feature) => this.choice.isVisible(feature),
       formatPrice: (price) => this.price(price),
     });
-    this.legend = new Legend(partOf("legend"), this.words);
-    const presets = /** @type {HTMLSelectElement} */ (element("preset-select"));
-    const redraw = () => this.redraw();
-    this.panel = new FactorPanel(partOf("factors"), presets, this.choice, this.catalog, redraw);
+    this.panel = new FactorPanel(partOf("factors"), this.choice, () => this.redraw());
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
     this.socket = this.makeSocket();
     this.feed = this.makeFeed();
     this.badge = new ConnectionBadge(
       element("connection-badge"),
       partOf("connection-detail"),
-      partOf("connection-facts"),
       this.words,
       () => this.feed.candles.lastClosedTime,
-      () => this.socket.heardAt,
     );
     this.listen();
   }
 
   makeSocket() {
-    return new MarketSocket(marketSocket, {
+    return new MarketSocket(() => new WebSocket("/ws/market"), {
       state: (state, about) => {
         if (state === "reconnecting") this.feed.lost();
         this.view.classList.toggle("dimmed", state !== "open" && state !== "connecting");
         this.badge.show(state, about);
+        this.log(`page.socket.${state}`, about);
         this.scheduleWrite();
       },
       message: (message) => {
         this.feed.take(message);
         this.lamps?.hear(message.type !== "candle_forming");
+        this.speech?.hear(message);
       },
       connected: () => this.feed.connected(),
       resumed: () => this.feed.resumed(),
@@ -155,7 +159,7 @@ export class LivePage {
     this.chart.onPointer(({ index, hovered }) => {
       this.bar = index;
       this.store.set({ hovered });
-      this.legend.show(this.feed.candles.all, index, this.decimals);
+      this.legend?.show();
     });
     this.chart.onClick(({ hovered }) => {
       if (!this.tools?.isBusy) this.select(hovered);
@@ -199,7 +203,7 @@ export class LivePage {
     const asked = query.get("series_id");
     const linked = asked === null ? null : parseSeries(asked);
     if (asked !== null && !linked) {
-      this.toasts.show(this.words.say("bad_series", { series: asked }), "error");
+      this.toast(this.words.say("bad_series", { series: asked }), "error");
     }
     const series = linked ?? loadSeries(localStorage);
     if (document.documentElement.dataset["zone"]) void this.later("zone");
@@ -228,7 +232,7 @@ export class LivePage {
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     this.lamps?.watch(id);
-    void this.feed.open(id).then(() => this.afterPaint(() => this.attend()));
+    void this.feed.open(id).then(() => this.afterPaint(() => this.later("rest")));
     this.write();
   }
 
@@ -237,9 +241,24 @@ export class LivePage {
     requestAnimationFrame(() => requestAnimationFrame(work));
   }
 
-  /** Let the lamps burn; the chart comes first. */
-  async attend() {
-    this.lamps ??= await this.later("lamps");
+  /**
+   * Say something at the edge of the page.
+   * @param {string} text
+   * @param {"info" | "error"} level
+   */
+  async toast(text, level = "info") {
+    (await this.later("toasts")).show(text, level);
+  }
+
+  /**
+   * Keep what happened for the log of events.
+   * @param {string} event
+   * @param {object} data
+   * @param {"info" | "error"} level
+   */
+  log(event, data, level = "info") {
+    this.events.push({ ts_ms: Date.now(), event, level, data });
+    if (this.events.length > EVENTS_KEPT) this.events.shift();
   }
 
   /** Say that the page is ready once what was loaded has been painted. */
@@ -269,7 +288,7 @@ export class LivePage {
     if (isFirst) this.chart.fit();
     if (isFirst && this.goal) void this.later("place").then((place) => place.begin());
     if (change.kind === "all") this.bar = null;
-    this.legend.show(candles.all, this.bar, this.decimals);
+    this.legend?.show();
     this.redraw();
   }
 
@@ -277,7 +296,6 @@ export class LivePage {
     const { candles, overlay, seriesId: id } = this.feed;
     this.shapes = buildShapes(overlay.active(), candles.all);
     this.chart.setShapes(this.shapes, candleSeconds(id));
-    this.watchLag();
     this.scheduleWrite();
   }
 
@@ -287,6 +305,7 @@ export class LivePage {
    */
   showStatus(status, count) {
     this.count = count;
+    this.log(`page.load.${status}`, { series_id: this.feed.seriesId, count });
     if (status !== "error") this.store.set({ error: "" });
     this.showMessage();
     this.scheduleWrite();
@@ -294,39 +313,18 @@ export class LivePage {
 
   /** @param {Notice} notice */
   hear(notice) {
-    const { words, toasts } = this;
+    const { words } = this;
     if (notice.kind === "drawn") this.store.set({ note: "", error: "" });
     else if (notice.kind === "behind") {
       const time = notice.time === null ? "" : words.time(notice.time);
       this.store.set({ note: words.say("behind", { time }) });
     } else if (notice.kind === "failed") {
-      const { status } = notice.error;
+      const { status, detail } = notice.error;
+      this.log(`page.failed.${notice.part}`, { status, detail }, "error");
       const error = words.say(`failed.${notice.part}`, { code: status || words.say("no_answer") });
       this.store.set({ error });
-    } else if (notice.kind === "gap") {
-      toasts.show(words.say("gap", { n: notice.missing, time: words.time(notice.time) }));
-    } else if (notice.kind === "rebuild") {
-      toasts.show(words.say("rebuild", { reason: words.say(notice.reason) }));
-    } else {
-      toasts.show(words.say("resumed", { n: notice.count }));
-    }
+    } else void this.later("toasts").then((toasts) => toasts.tell(notice));
     if (this.feed.status !== "error" && this.feed.status !== "loading") void this.announceReady();
-  }
-
-  /** Say that structures are behind once they have been so for a while. */
-  watchLag() {
-    if (this.feed.structureLag === 0) {
-      this.lagSince = 0;
-      return;
-    }
-    if (this.lagSince) return;
-    const since = performance.now();
-    this.lagSince = since;
-    setTimeout(() => {
-      if (this.lagSince !== since) return;
-      this.lagSince = 0;
-      this.store.set({ note: this.words.say("lag", { n: this.feed.structureLag }) });
-    }, LAG_SHOWN_AFTER_MS);
   }
 
   /** The text for the state of the chart; empty when there is nothing to say. */

@@ -127,7 +127,7 @@ export default class Place {
     page.chart.setRange(middle - half, middle + half);
     page.bar = middle;
     page.chart.setCrosshair(middle);
-    page.legend.show(page.feed.candles.all, middle, page.decimals);
+    page.legend?.show();
   }
 
   /**
@@ -135,17 +135,17 @@ export default class Place {
    * @param {{from: number, to: number} | {at: number}} place
    */
   #tell(place) {
-    const { feed, words, toasts } = this.page;
+    const { feed, words } = this.page;
     const times = this.#times;
     const [first, last] = "at" in place ? [place.at, place.at] : [place.from, place.to];
     const [oldest, newest] = [times[0] ?? 0, times.at(-1) ?? 0];
     const time = words.time(oldest);
     if (first >= newest + this.#seconds) {
-      toasts.show(words.say("place.after", { time: words.time(newest) }));
+      void this.page.toast(words.say("place.after", { time: words.time(newest) }));
     } else if (first < oldest && feed.olderExists) {
-      toasts.show(words.say("place.bound", { n: HELD_LIMIT, time }));
+      void this.page.toast(words.say("place.bound", { n: HELD_LIMIT, time }));
     } else if (last < oldest) {
-      toasts.show(words.say("place.before", { time }));
+      void this.page.toast(words.say("place.before", { time }));
     }
   }
 }

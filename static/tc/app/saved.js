@@ -44,11 +44,27 @@ export function writeState(storage, key, fields) {
 }
 
 /**
+ * What is remembered of the page, in fields of any type.
+ * @param {Storage} storage
+ */
+export function loadState(storage) {
+  return readState(storage, UI_KEY).state;
+}
+
+/**
+ * @param {Storage} storage
+ * @param {Record<string, unknown>} fields
+ */
+export function saveState(storage, fields) {
+  writeState(storage, UI_KEY, fields);
+}
+
+/**
  * @param {Storage} storage
  * @returns {Series}
  */
 export function loadSeries(storage) {
-  const { state } = readState(storage, UI_KEY);
+  const state = loadState(storage);
   const series = { ...DEFAULT_SERIES };
   for (const name of /** @type {(keyof Series)[]} */ (Object.keys(series))) {
     const value = state[name];
@@ -62,7 +78,7 @@ export function loadSeries(storage) {
  * @param {Series} series
  */
 export function saveSeries(storage, series) {
-  writeState(storage, UI_KEY, { ...series });
+  saveState(storage, { ...series });
 }
 
 /** Which factors and features are shown; a feature is, only if its factor is too. */
@@ -114,22 +130,6 @@ export class FactorChoice {
   choose(key, on) {
     this.#chosen[key] = on;
     if (on) this.#chosen[key.split(".")[0] ?? key] = true;
-    this.#save();
-  }
-
-  /**
-   * Hide these features and show all others. A factor that has nothing to show is switched off as
-   * a whole, and shows again what it did when it is switched on.
-   * @param {FactorCatalog} catalog
-   * @param {string[]} hidden
-   */
-  preset(catalog, hidden) {
-    for (const { key, sub_features: features } of catalog.factors) {
-      const shown = features.filter((feature) => !hidden.includes(feature.key));
-      this.#chosen[key] = features.length ? shown.length > 0 : !hidden.includes(key);
-      if (!shown.length) continue;
-      for (const feature of features) this.#chosen[feature.key] = shown.includes(feature);
-    }
     this.#save();
   }
 

@@ -1,17 +1,30 @@
 // @ts-check
-/** Short messages at the edge of the page: newest first, three at most; errors stay. */
+/**
+ * Short messages at the edge of the page: newest first, three at most; errors stay. Loaded after
+ * the chart, or with the first message.
+ */
+
+/** @import {LivePage} from "./live.js" */
+/** @import {Notice} from "../types/page" */
 
 const LIFE_MS = 3200;
 const MOST = 3;
 
-export class Toasts {
-  /**
-   * @param {HTMLElement} region
-   * @param {string} dismissLabel
-   */
-  constructor(region, dismissLabel) {
-    this.region = region;
-    this.dismissLabel = dismissLabel;
+export default class Toasts {
+  /** @param {LivePage} page */
+  constructor(page) {
+    this.region = /** @type {HTMLElement} */ (document.querySelector("[data-part=toasts]"));
+    this.words = page.words;
+  }
+
+  /** @param {Notice} notice of something that passes */
+  tell(notice) {
+    const { words } = this;
+    if (notice.kind === "gap") {
+      this.show(words.say("gap", { n: notice.missing, time: words.time(notice.time) }));
+    } else if (notice.kind === "rebuild") {
+      this.show(words.say("rebuild", { reason: words.say(notice.reason) }));
+    } else if (notice.kind === "resumed") this.show(words.say("resumed", { n: notice.count }));
   }
 
   /**
@@ -38,7 +51,7 @@ export class Toasts {
     button.type = "button";
     button.className = "quiet";
     button.textContent = "×";
-    button.setAttribute("aria-label", this.dismissLabel);
+    button.setAttribute("aria-label", this.words.say("dismiss"));
     button.addEventListener("click", () => toast.remove());
     return button;
   }

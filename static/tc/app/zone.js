@@ -45,7 +45,7 @@ export default class Zone {
 
   /** Tell time in the zone that is chosen. */
   update() {
-    const { chart, feed, legend, words } = this.page;
+    const { chart, legend, words } = this.page;
     const isLocal = document.documentElement.dataset["zone"] === "local";
     const zone = isLocal ? Intl.DateTimeFormat().resolvedOptions().timeZone : "UTC";
     if (zone === this.zone) return;
@@ -62,6 +62,6 @@ export default class Zone {
     const tickMarkFormatter = (/** @type {Time} */ time, /** @type {number} */ mark) =>
       markText(Number(time), mark, locale, zone);
     chart.setFormats({ localization: { locale, timeFormatter }, timeScale: { tickMarkFormatter } });
-    legend.show(feed.candles.all, this.page.bar, this.page.decimals);
+    legend?.show();
   }
 }

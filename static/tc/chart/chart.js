@@ -36,6 +36,7 @@ export class ChartView {
   #candles = [];
   /** @type {number | null} */
   #formingTime = null;
+  #formingTag;
   /** The width of a bar when the view was last fitted. */
   #fitted = 0;
   /** How often the chart was made anew. */
@@ -45,9 +46,11 @@ export class ChartView {
    * @param {HTMLElement} container
    * @param {Palette} palette
    * @param {string} locale
+   * @param {string} formingTag what the price axis calls the price of a candle that has not closed
    */
-  constructor(container, palette, locale) {
+  constructor(container, palette, locale, formingTag = "") {
     this.#palette = palette;
+    this.#formingTag = formingTag;
     this.#chart = createChart(container, {
       ...themeOptions(palette),
       autoSize: true,
@@ -114,6 +117,10 @@ export class ChartView {
    * @param {number | null} formingTime
    */
   setCandles(candles, change, formingTime) {
+    const isForming = formingTime !== null;
+    if (isForming !== (this.#formingTime !== null)) {
+      this.#bars.applyOptions({ title: isForming ? this.#formingTag : "" });
+    }
     this.#candles = candles;
     this.#formingTime = formingTime;
     if (change.kind === "none") return;
@@ -191,22 +198,6 @@ export class ChartView {
     this.#chart.timeScale().scrollToPosition(RIGHT_BARS, false);
   }
 
-  goToOldest() {
-    this.#show(0);
-  }
-
-  /**
-   * Zoom around the middle of the view, or around the newest bar while that is in view.
-   * @param {number} factor
-   */
-  zoom(factor) {
-    const { range } = this;
-    if (!range) return;
-    const middle = this.showsHead ? range.to : (range.from + range.to) / 2;
-    const end = (/** @type {number} */ at) => middle + (at - middle) / factor;
-    this.setRange(end(range.from), end(range.to));
-  }
-
   /**
    * Put the crosshair on a bar, and bring that into view.
    * @param {number} index
@@ -215,8 +206,8 @@ export class ChartView {
     const candle = this.#candles[index];
     const { range } = this;
     if (!candle || !range) return;
-    if (index < range.from + 1) this.#show(index - 1);
-    if (index > range.to - 1) this.#show(index + 1 - (range.to - range.from));
+    if (index < range.from + 1) this.beginAt(index - 1);
+    if (index > range.to - 1) this.beginAt(index + 1 - (range.to - range.from));
     this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
   }
 
@@ -224,7 +215,7 @@ export class ChartView {
    * Begin the view at this bar; the zoom stays.
    * @param {number} from
    */
-  #show(from) {
+  beginAt(from) {
     const { range } = this;
     if (range) this.setRange(from, from + range.to - range.from);
   }

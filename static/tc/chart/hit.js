@@ -1,5 +1,8 @@
 // @ts-check
-/** What is under the pointer: distances in pixels, and the nearest of several things. */
+/**
+ * What is under the pointer: distances in pixels, and the nearest of several things. Loaded after
+ * the chart: nobody points at what is not there yet.
+ */
 
 /** @import {Spot, Target} from "../types/page" */
 

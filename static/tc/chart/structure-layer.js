@@ -1,17 +1,15 @@
 // @ts-check
 /** Every structure on the chart, painted by one series primitive. */
 
-import { hitTarget } from "./hit.js";
 import { Layout } from "./layout.js";
 import { strokeOf } from "./palette.js";
 /** @import {CanvasRenderingTarget2D} from "fancy-canvas" */
-/** @import {IChartApi, IPrimitivePaneView, ISeriesApi, ISeriesPrimitive, Logical, PrimitivePaneViewZOrder, PrimitiveHoveredItem, SeriesAttachedParameter, Time} from "lightweight-charts" */
+/** @import {AutoscaleInfo, IChartApi, IPrimitivePaneView, ISeriesApi, ISeriesPrimitive, Logical, PrimitiveHoveredItem, PrimitivePaneViewZOrder, SeriesAttachedParameter, Time} from "lightweight-charts" */
 /** @import {Palette} from "./palette.js" */
-/** @import {Gap, Paint, Placed, Scales, Shape, Spot, Stroke, Target} from "../types/page" */
+/** @import {Gap, Later, Paint, Placed, Scales, Shape, Spot, Stroke, Target} from "../types/page" */
 
 const MARK_OFFSET = 9;
 const SWITCH_OFFSET = 24;
-const GAP_LABEL = 30;
 const SIMPLE_BELOW = 2;
 const SKELETON_BELOW = 0.5;
 /** Thousands of them can be in view: those that look the same are painted at once. */
@@ -41,6 +39,8 @@ export class StructureLayer {
   #palette;
   #isVisible = (/** @type {string} */ _feature) => true;
   #formatPrice = (/** @type {number} */ price) => String(price);
+  /** @type {Later} */
+  #later = { find: () => null, paintGaps: () => {} };
   #hovered = "";
   #selected = "";
   /** @type {Set<string>} What made the selected one. */
@@ -71,9 +71,18 @@ export class StructureLayer {
     return this.#views;
   }
 
-  /** Structures do not squeeze the candles. */
-  autoscaleInfo() {
-    return null;
+  /**
+   * Structures do not squeeze the candles; only the box under study is shown whole.
+   * @param {Logical} from
+   * @param {Logical} to
+   * @returns {AutoscaleInfo | null}
+   */
+  autoscaleInfo(from, to) {
+    if (!this.#selected) return null;
+    const studied = this.#layout.between(from, to).find(({ shape }) => shape.id === this.#selected);
+    if (studied?.shape.kind !== "box") return null;
+    const values = studied.shape.points.map(({ value }) => value);
+    return { priceRange: { minValue: Math.min(...values), maxValue: Math.max(...values) } };
   }
 
   /**
@@ -108,6 +117,12 @@ export class StructureLayer {
     this.#requestUpdate();
   }
 
+  /** @param {Later} later what the first painting does without */
+  complete(later) {
+    this.#later = later;
+    this.#requestUpdate();
+  }
+
   /** @param {Iterable<string>} ids */
   setCauses(ids) {
     this.#causes = new Set(ids);
@@ -126,7 +141,7 @@ export class StructureLayer {
     const reach = 10 / scales.spacing + 1;
     const near = this.#layout.between(bar - reach, bar + reach);
     const targets = near.filter(({ shape }) => this.#shows(shape, scales)).map((i) => target(i, scales));
-    const externalId = hitTarget({ x, y }, targets);
+    const externalId = this.#later.find({ x, y }, targets);
     return externalId === null ? null : { externalId, zOrder: "top", cursorStyle: "pointer" };
   }
 
@@ -171,16 +186,7 @@ export class StructureLayer {
 
   /** @param {Paint} paint */
   #paintBottom(paint) {
-    const { from, to, spacing } = paint.scales;
-    if (spacing >= SIMPLE_BELOW) {
-      const inView = this.#gaps.filter(({ bar }) => bar >= from - 1 && bar <= to);
-      let labelled = -Infinity;
-      for (const gap of inView) {
-        const hasRoom = (gap.bar - labelled) * spacing > GAP_LABEL;
-        if (hasRoom) labelled = gap.bar;
-        paintGap(paint, gap, this.#palette, hasRoom);
-      }
-    }
+    if (paint.scales.spacing >= SIMPLE_BELOW) this.#later.paintGaps(paint, this.#gaps, this.#palette);
     for (const placed of this.#inView(paint.scales)) {
       if (placed.shape.kind === "box") this.#paintBox(paint, placed);
     }
@@ -387,32 +393,4 @@ function paintArrow({ context, scales }, placed, stroke, palette) {
   context.fillText("A", x, y + 9 * away);
   context.textBaseline = "alphabetic";
   resetStroke(context);
-}
-
-/**
- * A hatched band between two bars, with the number of missing ones where there is room.
- * @param {Paint} paint
- * @param {Gap} gap
- * @param {Palette} palette
- * @param {boolean} hasRoom
- */
-function paintGap({ context, scales, height }, { bar, missing }, palette, hasRoom) {
-  const middle = (scales.x(bar) + scales.x(bar + 1)) / 2;
-  const half = Math.min(6, Math.max(3, scales.spacing / 3));
-  context.save();
-  context.beginPath();
-  context.rect(middle - half, 0, 2 * half, height);
-  context.clip();
-  applyStroke(context, { color: palette.gap, width: 1, dash: [], alpha: 0.8 });
-  context.beginPath();
-  for (let y = -2 * half; y < height; y += 6) {
-    context.moveTo(middle - half, y + 2 * half);
-    context.lineTo(middle + half, y);
-  }
-  context.stroke();
-  context.restore();
-  context.fillStyle = palette.text;
-  context.font = `11px ${palette.font}`;
-  context.textAlign = "center";
-  if (hasRoom) context.fillText(String(missing), middle, height - 6);
 }

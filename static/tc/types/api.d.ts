@@ -106,3 +106,38 @@ export type MarketMessage =
   | { type: "gap"; series_id: string; expected_next_time: number; actual_time: number }
   | { type: "system"; series_id: string; event: string; message: string; data: object }
   | { type: "error"; code: string; message: string; series_id?: string };
+
+/** One row of `/api/market/top_markets`. */
+export interface TopMarket {
+  symbol: string;
+  last_price: number | null;
+  quote_volume: number;
+  price_change_percent: number | null;
+}
+
+export interface TopMarkets {
+  market: string;
+  generated_at_ms: number;
+  items: TopMarket[];
+}
+
+/** One event of `/ws/debug`, or of the page itself. */
+export interface LogEvent {
+  ts_ms: number;
+  source: "backend" | "frontend";
+  pipe: "read" | "write";
+  event: string;
+  series_id: string | null;
+  level: "info" | "warn" | "error";
+  message: string;
+  data?: object;
+}
+
+/** What `/api/market/debug/series_health` says, as far as it is shown. */
+export interface SeriesHealth {
+  head_time: number | null;
+  lag_seconds: number | null;
+  gap_count: number;
+  max_gap_seconds: number | null;
+  base_bucket_completeness: { missing_minutes: number }[];
+}

@@ -1,6 +1,7 @@
 /** What the modules of the chart hand to each other. */
 
 import type { ApiError } from "../app/api.js";
+import type { Palette } from "../chart/palette.js";
 import type { LiveFeed } from "../app/feed.js";
 import type { Instruction, MarketMessage, Point } from "./api";
 
@@ -169,4 +170,25 @@ export interface Paint {
   context: CanvasRenderingContext2D;
   scales: Scales;
   height: number;
+}
+
+/** Something that happened on the page, for the log of events. */
+export interface PageEvent {
+  ts_ms: number;
+  event: string;
+  level: "info" | "error";
+  data: object;
+}
+
+/** What the side bar shows, one at a time. */
+export interface SidePanel {
+  open: () => void;
+  close: () => void;
+}
+
+/** What the layer of structures gets after its first painting. */
+export interface Later {
+  /** The id under a spot, if any. */
+  find: (spot: Spot, targets: Target[]) => string | null;
+  paintGaps: (paint: Paint, gaps: Gap[], palette: Palette) => void;
 }

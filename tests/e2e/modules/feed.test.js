@@ -4,6 +4,8 @@ import { ApiError, patiently } from "../../../static/tc/app/api.js";
 import {
   DELTA_SPACING_MS, EMPTY_TRIES, LiveFeed, REPAIR_WAIT_MS, looksUnfinished,
 } from "../../../static/tc/app/feed.js";
+import "../../../static/tc/app/history.js";
+import "../../../static/tc/app/mend.js";
 import { candle, candles, draw, frame, marker, settle } from "./fakes.js";
 
 const SID = "binance:futures:AAA/USDT:1m";
@@ -223,6 +225,7 @@ test("a rebuild is told, and candles that came meanwhile stay", async () => {
   });
   made.take({ type: "system", series_id: SID, event: "factor.rebuild", message: "why", data: {} });
   made.take(closed(candle(180)));
+  await settle();
   answer(held(candles(60, 120)));
   await settle();
   assert.deepEqual(notices.find(({ kind }) => kind === "rebuild"), { kind: "rebuild", reason: "why" });
@@ -237,6 +240,17 @@ test("a gap is told and filled from the candle before it", async () => {
   assert.deepEqual(notices.find(({ kind }) => kind === "gap"), { kind: "gap", missing: 2, time: 300 });
   assert.deepEqual(calls.filter(([name]) => name === "candles").at(-1), ["candles", SID, { since: 120, limit: 5000 }]);
   assert.deepEqual(made.candles.all.map((one) => one.candle_time), [60, 120, 180, 240, 300]);
+});
+
+test("a hole that nobody told of is seen and filled, and told of once", async () => {
+  const whole = held(candles(60, 120, 180, 240, 300));
+  const made = await opened({ candles: [held(candles(60, 120)), whole] });
+  made.take(closed(candle(300, 5)));
+  made.take({ type: "gap", series_id: SID, expected_next_time: 180, actual_time: 300 });
+  await settle();
+  assert.deepEqual(notices.filter(({ kind }) => kind === "gap"), [{ kind: "gap", missing: 2, time: 300 }]);
+  assert.equal(count("candles"), 2);
+  assert.deepEqual(made.candles.closed.map((one) => one.candle_time), [60, 120, 180, 240, 300]);
 });
 
 test("after a reconnection it tells how many candles came, and reads the delta", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { hide } from "../../../static/tc/app/presets.js";
 import { DEFAULT_SERIES, FactorChoice, loadSeries, saveSeries } from "../../../static/tc/app/saved.js";
 
 class Shelf {
@@ -63,10 +64,10 @@ test("switches are remembered", () => {
 test("a preset hides what it names, and what has nothing to show is switched off as a whole", () => {
   const shelf = new Shelf();
   const made = choice(shelf);
-  made.preset(CATALOG, ["pen.confirmed"]);
+  hide(made, CATALOG, ["pen.confirmed"]);
   assert.deepEqual(made.hidden(CATALOG), ["pen.confirmed"]);
   assert.deepEqual([made.isOn("pen"), made.isOn("pen.confirmed")], [false, true]);
-  made.preset(CATALOG, [""]);
+  hide(made, CATALOG, [""]);
   assert.deepEqual(choice(shelf).hidden(CATALOG), []);
 });
 
@@ -74,7 +75,7 @@ test("a factor without features is hidden and shown by its own name", () => {
   const catalog = { factors: [{ ...entry("gap"), sub_features: [] }] };
   const made = new FactorChoice(new Shelf(), catalog);
   assert.deepEqual(made.hidden(catalog), []);
-  made.preset(catalog, ["gap"]);
+  hide(made, catalog, ["gap"]);
   assert.deepEqual(made.hidden(catalog), ["gap"]);
   assert.equal(made.isVisible("gap"), false);
 });

@@ -1,0 +1,26 @@
+// @ts-check
+/**
+ * What the page brings once the chart is painted, in the order in which it may be wanted. All of it
+ * is fetched now, while the server surely answers.
+ */
+
+import { paintGaps } from "../chart/gaps.js";
+import { hitTarget } from "../chart/hit.js";
+import "./mend.js";
+import { loadState } from "./saved.js";
+import { setUpSearch } from "./search.js";
+/** @import {LivePage} from "./live.js" */
+
+export default class Rest {
+  /** @param {LivePage} page */
+  constructor(page) {
+    page.chart.layer.complete({ find: hitTarget, paintGaps });
+    for (const name of /** @type {const} */ (["lamps", "legend", "toasts", "presets", "facts"])) {
+      void page.later(name);
+    }
+    setUpSearch(page.controls);
+    const { sidebarCollapsed, speakClosed } = loadState(localStorage);
+    if (sidebarCollapsed === false) void page.later("side");
+    if (speakClosed) void page.later("speech");
+  }
+}
