@@ -1,6 +1,7 @@
 """What /live shows, read from the attributes of its chart view."""
 
 import asyncio
+import gzip
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.e2e.browser import Tab, open_tab
+from tests.e2e.budgets import ASKED
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 
 pytestmark = pytest.mark.e2e
@@ -31,6 +33,7 @@ def at(server: LiveServer, series_id: str) -> str:
 async def visit(tab: Tab, server: LiveServer, series_id: str) -> None:
     await tab.page.goto(at(server, series_id))
     await tab.shows(series_id=series_id, ready=1, ws_state="open")
+    await expect(tab.page.get_by_test_id("kline-health-lamp")).to_be_attached(timeout=10_000)
 
 
 def test_good_load_reads_candles_once(server: LiveServer, series_id: str) -> None:
@@ -275,7 +278,7 @@ def test_link_wins_over_saved_state_and_is_remembered(server: LiveServer, symbol
     async def scenario() -> None:
         async with open_tab(saved=saved) as tab:
             await visit(tab, server, linked)
-            pressed = tab.page.locator("[aria-pressed=true]")
+            pressed = tab.page.locator("[data-part=series] [aria-pressed=true]")
             await expect(pressed).to_have_text(["Spot", "7m"])
             await tab.page.goto(f"{server.url}/live")
             await tab.shows(series_id=linked, candles_len=4)
@@ -677,10 +680,12 @@ def test_bundle_stays_small(server: LiveServer, series_id: str) -> None:
     async def scenario() -> None:
         async with open_tab() as tab:
             await visit(tab, server, series_id)
-            own = [url for url in tab.requests if "/static/tc/" in url and ".js" in url]
-            sizes = [len(await (await tab.page.request.get(url)).body()) for url in own]
-            assert sum(sizes) <= 120_000
-            assert len(tab.requests) <= 36
+            asked = await tab.page.evaluate(ASKED)
+            own = {url for url in asked if "/static/tc/" in url and ".js" in url}
+            texts = [await (await tab.page.request.get(url)).body() for url in sorted(own)]
+            assert sum(map(len, texts)) <= 120_000
+            assert sum(len(gzip.compress(text)) for text in texts) <= 35_000
+            assert len(asked) <= 30
 
     asyncio.run(scenario())
 

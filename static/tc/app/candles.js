@@ -102,18 +102,6 @@ export class CandleStore {
     return this.#closed.length + BLOCK > HELD_LIMIT;
   }
 
-  /**
-   * How many bars lie between two times; null where one of them is not a held candle.
-   * @param {number} from
-   * @param {number} to
-   * @returns {number | null}
-   */
-  distance(from, to) {
-    const times = this.#closed.map((candle) => candle.candle_time);
-    const [a, b] = [floorIndex(times, from), floorIndex(times, to)];
-    return times[a] === from && times[b] === to ? b - a : null;
-  }
-
   /** @returns {Change} */
   clear() {
     return this.replace([]);

@@ -135,7 +135,10 @@ export class LivePage {
         this.lamps?.hear(message.type !== "candle_forming");
         this.speech?.hear(message);
       },
-      connected: () => this.feed.connected(),
+      connected: () => {
+        this.feed.connected();
+        if (this.ready) this.bringRest();
+      },
       resumed: () => this.feed.resumed(),
     });
   }
@@ -195,7 +198,10 @@ export class LivePage {
    * @returns {Promise<InstanceType<Awaited<ReturnType<typeof LATER[K]>>["default"]>>}
    */
   later(name) {
-    return (this.loaded[name] ??= LATER[name]().then((it) => new it.default(this)));
+    // What could not be loaded is asked for again the next time.
+    const loading = (this.loaded[name] ??= LATER[name]().then((it) => new it.default(this)));
+    loading.catch(() => delete this.loaded[name]);
+    return loading;
   }
 
   start() {
@@ -232,13 +238,18 @@ export class LivePage {
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     this.lamps?.watch(id);
-    void this.feed.open(id).then(() => this.afterPaint(() => this.later("rest")));
+    void this.feed.open(id).then(() => this.afterPaint(() => this.bringRest()));
     this.write();
   }
 
   /** @param {() => void} work */
   afterPaint(work) {
     requestAnimationFrame(() => requestAnimationFrame(work));
+  }
+
+  /** Bring what comes after the chart; without an answer it is tried again with the next connection. */
+  bringRest() {
+    this.later("rest").catch(() => undefined);
   }
 
   /**

@@ -1,8 +1,9 @@
 // @ts-check
 /** What the ledger's slices say about a shape, and how it is written. Loaded with the first card. */
 
+import { floorIndex } from "./candles.js";
 /** @import {LivePage} from "./live.js" */
-/** @import {FactorSlices} from "../types/api" */
+/** @import {Candle, FactorSlices} from "../types/api" */
 /** @import {Shape} from "../types/page" */
 
 /** Where a factor's slice lists what a shape shows, and how its record is found. */
@@ -65,8 +66,21 @@ export function formatOf(page) {
   return {
     price: (/** @type {number} */ value) => words.number(value, page.decimals),
     time: (/** @type {number} */ seconds) => words.time(seconds),
-    bars: (/** @type {number} */ from, /** @type {number} */ to) => feed.candles.distance(from, to),
+    bars: (/** @type {number} */ from, /** @type {number} */ to) => distance(feed.candles.closed, from, to),
     say: (/** @type {string} */ key, /** @type {Record<string, string | number>} */ values = {}) =>
       words.say(key, values),
   };
+}
+
+/**
+ * How many bars lie between two times; null where one of them is not that of a candle.
+ * @param {Candle[]} candles
+ * @param {number} from
+ * @param {number} to
+ * @returns {number | null}
+ */
+export function distance(candles, from, to) {
+  const times = candles.map((candle) => candle.candle_time);
+  const [a, b] = [floorIndex(times, from), floorIndex(times, to)];
+  return times[a] === from && times[b] === to ? b - a : null;
 }

@@ -15,10 +15,12 @@ export default class Rest {
   /** @param {LivePage} page */
   constructor(page) {
     page.chart.layer.complete({ find: hitTarget, paintGaps });
-    for (const name of /** @type {const} */ (["lamps", "legend", "toasts", "presets", "facts"])) {
-      void page.later(name);
-    }
     setUpSearch(page.controls);
+    const names = /** @type {const} */ (["legend", "toasts", "presets", "facts"]);
+    // The lamps come last: once they burn, all is there.
+    Promise.all(names.map((name) => page.later(name)))
+      .then(() => page.later("lamps"))
+      .catch(() => undefined);
     const { sidebarCollapsed, speakClosed } = loadState(localStorage);
     if (sidebarCollapsed === false) void page.later("side");
     if (speakClosed) void page.later("speech");

@@ -3,6 +3,7 @@ import test from "node:test";
 import {
   CandleStore, HELD_LIMIT, floorIndex, isContiguous, mergeCandles, priceDecimals,
 } from "../../../static/tc/app/candles.js";
+import { distance } from "../../../static/tc/app/records.js";
 import { candle, candles } from "./fakes.js";
 
 function holding(...times) {
@@ -73,9 +74,9 @@ test("the oldest block goes once too many are held", () => {
 });
 
 test("the distance counts bars, not time, and needs two held candles", () => {
-  const store = holding(60, 120, 600);
-  assert.equal(store.distance(60, 600), 2);
-  assert.equal(store.distance(60, 180), null);
+  const held = candles(60, 120, 600);
+  assert.equal(distance(held, 60, 600), 2);
+  assert.equal(distance(held, 60, 180), null);
 });
 
 test("merging keeps one candle per time", () => {
