@@ -39,6 +39,12 @@ PAGE = """<!doctype html><html lang="en" data-theme="dark"><link rel="stylesheet
 <script type="importmap">{{"imports": {{"lightweight-charts": "{library}"}}}}</script>
 <div id="chart" style="width: 1400px; height: 700px"></div>
 <script type="module" src="/harness/chart.js"></script></html>"""
+RAW = """<!doctype html><html lang="en">
+<script type="importmap">{{"imports": {{"lightweight-charts": "{library}"}}}}</script>
+<div data-testid="chart-view" data-series-id="{series}" style="width: 1400px; height: 700px"></div>
+<script type="module" src="/harness/raw.js"></script></html>"""
+# A page that the tests serve is of no network, and may else not open a socket to this machine.
+FOREIGN = "--disable-features=LocalNetworkAccessChecks"
 # Stamps are milliseconds in the volume of a forming candle, so that they pass through untouched.
 LISTEN = """
 window.ticks = [];
@@ -139,6 +145,8 @@ class Scene(NamedTuple):
     head: int
     # Less of everything, for a check rather than a measurement.
     is_quick: bool
+    # The library alone instead of our page, to know what the machine makes of that.
+    is_raw: bool = False
 
     def link(self, series_id: str) -> str:
         """Return the address of the chart of a series."""
@@ -163,7 +171,9 @@ class Scene(NamedTuple):
             if watched:
                 await page.add_init_script(LISTEN)
                 await page.route(LIBRARY, library)
-            await page.goto(self.link(self.series))
+            if self.is_raw:
+                await self._serve(page, RAW, "raw.js")
+            await page.goto(f"{self.url}/harness" if self.is_raw else self.link(self.series))
             await is_ready(page, self.series)
             yield page
 
@@ -172,18 +182,8 @@ class Scene(NamedTuple):
         """Give a page with the chart's modules that holds so many candles."""
         async with self.context() as context:
             page = await context.new_page()
-            live = await (await context.request.get(self.link(self.series))).text()
-            style, module = (found(live, end) for end in ("style.css", ".production.mjs"))
-            text = PAGE.format(style=style, library=module)
             await page.route(LIBRARY, library)
-            await page.route(
-                f"{self.url}/harness",
-                lambda route: route.fulfill(body=text, content_type="text/html"),
-            )
-            await page.route(
-                f"{self.url}/harness/chart.js",
-                lambda route: route.fulfill(path=HARNESS / "chart.js"),
-            )
+            await self._serve(page, PAGE, "chart.js")
             await page.goto(f"{self.url}/harness")
             await page.wait_for_function("window.harness")
             held = await page.evaluate(
@@ -192,6 +192,15 @@ class Scene(NamedTuple):
             assert held["candles"] == count, held
             assert held["shapes"] > count / 50, held
             yield page
+
+    async def _serve(self, page: Page, html: str, module: str) -> None:
+        """Serve a page of the tests' own beside those of the server, with the same library."""
+        live = await (await page.request.get(self.link(self.series))).text()
+        style, packed = (found(live, end) for end in ("style.css", ".production.mjs"))
+        text = html.format(style=style, library=packed, series=self.series)
+        place = f"{self.url}/harness"
+        await page.route(place, lambda route: route.fulfill(body=text, content_type="text/html"))
+        await page.route(f"{place}/{module}", lambda route: route.fulfill(path=HARNESS / module))
 
 
 async def library(route: Route) -> None:
@@ -444,6 +453,8 @@ async def size(scene: Scene) -> list[Figure]:
     ]
 
 
+# What can be measured of the library alone, too.
+RAW_TOO = frozenset({"B1", "B10"})
 MEASURES: dict[str, Callable[[Scene], Awaitable[list[Figure]]]] = {
     "B1": navigation,
     "B2": setting,
@@ -461,6 +472,8 @@ MEASURES: dict[str, Callable[[Scene], Awaitable[list[Figure]]]] = {
 async def browser() -> AsyncIterator[Browser]:
     """Give a Chromium."""
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*ARGUMENTS, FOREIGN]
+        )
         yield chromium
         await chromium.close()

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.budgets import MEASURES, OTHER, SERIES, Figure, Scene, browser, fill
+from tests.e2e.budgets import MEASURES, OTHER, RAW_TOO, SERIES, Figure, Scene, browser, fill
 from tests.e2e.live_server import LiveServer
 
 pytestmark = pytest.mark.e2e
 
 TRIES = 3
+MOST_TIMES = 4
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +26,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_budget_is_kept_at_twice_its_value(name: str, server: tuple[str, int]) -> None:
-    """What passes once in a few tries is fast enough; what never does is too slow."""
+    """What passes once in a few tries is fast enough; what never does is too slow.
+
+    A machine may be slower than the one of the budgets: then a page with the library alone is, too,
+    and ours may take a few times as long as that.
+    """
     url, head = server
     measure = MEASURES[name]
 
-    async def scenario() -> list[Figure]:
+    async def scenario(*, is_raw: bool) -> list[Figure]:
         async with browser() as chromium:
-            return await measure(Scene(chromium, url, SERIES, OTHER, head, is_quick=True))
+            scene = Scene(chromium, url, SERIES, OTHER, head, is_quick=True, is_raw=is_raw)
+            return await measure(scene)
 
     missed: dict[str, Figure] = {}
     for number in range(TRIES):
-        figures = asyncio.run(scenario())
-        for figure in figures:
-            print(figure)  # noqa: T201 (the real numbers, for who reads the log)
-            if figure.holds(2):
+        raw = asyncio.run(scenario(is_raw=True)) if name in RAW_TOO else []
+        alone = {figure.what: figure.value for figure in raw}
+        for figure in asyncio.run(scenario(is_raw=False)):
+            beside = alone.get(figure.what, 0.0)
+            print(figure, f"(library alone: {beside:,.1f})" if beside else "")  # noqa: T201
+            if figure.holds(2) or figure.value <= MOST_TIMES * beside:
                 missed.pop(figure.what, None)
             elif number == 0:
                 missed[figure.what] = figure

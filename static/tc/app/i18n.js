@@ -12,6 +12,11 @@ export function pageJson(id) {
 }
 
 export class Words {
+  /** @type {Record<number, Intl.NumberFormat>} By decimals; to make one costs more than its use. */
+  #numbers = {};
+  /** @type {Intl.NumberFormat | undefined} */
+  #percents;
+
   /**
    * @param {Texts} texts
    * @param {string} locale
@@ -60,11 +65,10 @@ export class Words {
    * @returns {string}
    */
   number(value, decimals) {
-    const digits =
-      decimals === undefined
-        ? { maximumFractionDigits: 8 }
-        : { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-    return new Intl.NumberFormat(this.locale, digits).format(value);
+    return (this.#numbers[decimals ?? -1] ??= new Intl.NumberFormat(this.locale, {
+      minimumFractionDigits: decimals ?? 0,
+      maximumFractionDigits: decimals ?? 8,
+    })).format(value);
   }
 
   /**
@@ -73,12 +77,12 @@ export class Words {
    * @returns {string}
    */
   percent(ratio) {
-    return new Intl.NumberFormat(this.locale, {
+    return (this.#percents ??= new Intl.NumberFormat(this.locale, {
       style: "percent",
       minimumFractionDigits: 2,
       maximumFractionDigits: 2,
       signDisplay: "exceptZero",
-    }).format(ratio);
+    })).format(ratio);
   }
 
   /**

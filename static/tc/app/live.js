@@ -93,6 +93,7 @@ export class LivePage {
   decimals = 2;
   ready = false;
   hadCandles = false;
+  bars = 0;
   count = 0;
   /** @type {number | null} */
   paintMs = null;
@@ -178,17 +179,10 @@ export class LivePage {
       this.chart.setPalette(readPalette(this.view));
       (await this.later("zone")).update();
     });
-    for (const type of ["keydown", "click"]) document.addEventListener(type, this);
     addEventListener("online", () => this.socket.retryNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.socket.retryNow();
     });
-  }
-
-  /** @param {Event} event */
-  async handleEvent(event) {
-    if (event.type === "click" && !(/** @type {Element} */ (event.target).closest("[data-key]"))) return;
-    (await this.later("keys")).handle(event);
   }
 
   /**
@@ -289,18 +283,23 @@ export class LivePage {
   /** @param {Change} change */
   showCandles(change) {
     const { candles } = this.feed;
+    const { length } = candles.all;
+    const isSameBar = change.kind === "tail" && change.from === candles.closed.length && length === this.bars;
+    this.bars = length;
     this.chart.setCandles(candles.all, change, candles.forming?.candle_time ?? null);
     if (change.kind === "all" || !this.hadCandles) {
       this.decimals = priceDecimals(candles.all);
       this.chart.setDecimals(this.decimals);
     }
     const isFirst = !this.hadCandles;
-    this.hadCandles = candles.all.length > 0;
+    this.hadCandles = length > 0;
     if (isFirst) this.chart.fit();
     if (isFirst && this.goal) void this.later("place").then((place) => place.begin());
     if (change.kind === "all") this.bar = null;
     this.legend?.show();
-    this.redraw();
+    // Other prices of the last bar move no structure.
+    if (isSameBar) this.scheduleWrite();
+    else this.redraw();
   }
 
   redraw() {

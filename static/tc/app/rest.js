@@ -16,6 +16,11 @@ export default class Rest {
   constructor(page) {
     page.chart.layer.complete({ find: hitTarget, paintGaps });
     setUpSearch(page.controls);
+    document.addEventListener("keydown", async (event) => (await page.later("keys")).handle(event));
+    document.addEventListener("click", async (event) => {
+      const isKey = /** @type {Element} */ (event.target).closest("[data-key]") !== null;
+      if (isKey) (await page.later("keys")).handle(event);
+    });
     const names = /** @type {const} */ (["legend", "toasts", "presets", "facts"]);
     // The lamps come last: once they burn, all is there.
     Promise.all(names.map((name) => page.later(name)))
