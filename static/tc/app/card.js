@@ -5,7 +5,7 @@
  */
 
 import { barOf } from "../chart/layout.js";
-import { formatOf, recordIn } from "./records.js";
+import { formatOf, nameOf, recordIn } from "./records.js";
 import { candleSeconds } from "./series.js";
 /** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
@@ -110,7 +110,7 @@ export default class StructureCard {
     if (this.element.dataset["id"] !== shape.id) this.part("why").hidden = true;
     this.element.dataset["id"] = shape.id;
     this.element.classList.toggle("pinned", pinned);
-    this.part("title").textContent = page.nameOf(shape.feature);
+    this.part("title").textContent = nameOf(page.words, shape.feature);
     this.part("id").textContent = shape.id;
     this.part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
     this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);

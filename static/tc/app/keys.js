@@ -4,6 +4,7 @@
  * the first of them, so that the chart need not wait for it.
  */
 
+import { nameOf } from "./records.js";
 /** @import {ChartView} from "../chart/chart.js" */
 /** @import {SeriesControls} from "./controls.js" */
 /** @import {LivePage} from "./live.js" */
@@ -181,7 +182,7 @@ export default class Keys {
     speech.say(() => {
       const hovered = this.page.store.get("hovered");
       const shapes = this.#under().filter(({ id }) => !hovered || id === hovered);
-      const names = shapes.map(({ feature }) => this.page.nameOf(feature));
+      const names = shapes.map(({ feature }) => nameOf(this.page.words, feature));
       const bar = [...(this.page.legend?.element.children ?? [])].map((part) => part.textContent);
       return [...(hovered ? [] : bar), ...names].join("; ");
     });

@@ -364,12 +364,6 @@ export class LivePage {
     this.store.set({ selected: id });
   }
 
-  /** @param {string} feature */
-  nameOf(feature) {
-    const key = `shape.${feature}`;
-    return this.words.has(key) ? this.words.say(key) : feature;
-  }
-
   /** Put the view into the address, so that a link opens it again. */
   async writeLink() {
     if (!this.ready) return;

@@ -2,6 +2,7 @@
 /** What the ledger's slices say about a shape, and how it is written. Loaded with the first card. */
 
 import { floorIndex } from "./candles.js";
+/** @import {Words} from "./i18n.js" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Candle, FactorSlices} from "../types/api" */
 /** @import {Shape} from "../types/page" */
@@ -83,4 +84,14 @@ export function distance(candles, from, to) {
   const times = candles.map((candle) => candle.candle_time);
   const [a, b] = [floorIndex(times, from), floorIndex(times, to)];
   return times[a] === from && times[b] === to ? b - a : null;
+}
+
+/**
+ * What a feature is called on the page.
+ * @param {Words} words
+ * @param {string} feature
+ */
+export function nameOf(words, feature) {
+  const key = `shape.${feature}`;
+  return words.has(key) ? words.say(key) : feature;
 }

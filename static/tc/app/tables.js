@@ -5,7 +5,7 @@
  */
 
 import { visibleText } from "./card.js";
-import { formatOf, recordIn } from "./records.js";
+import { formatOf, nameOf, recordIn } from "./records.js";
 /** @import {Candle} from "../types/api" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Shape} from "../types/page" */
@@ -104,7 +104,7 @@ export default class Tables {
     const format = formatOf(page);
     const heads = ["table.structure", "card.from", "card.to", "card.prices", "card.visible"];
     const rows = shapes.map((shape) => [
-      page.nameOf(shape.feature),
+      nameOf(page.words, shape.feature),
       format.time(shape.points[0]?.time ?? 0),
       format.time(this.#end(shape)),
       pricesText(shape, format.price),
