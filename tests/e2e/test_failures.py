@@ -202,3 +202,34 @@ def test_wheel_zooms_over_the_chart_and_scrolls_elsewhere(
             assert await tab.number("bar_spacing") == zoomed
 
     asyncio.run(scenario())
+
+
+def test_what_could_not_be_brought_comes_with_the_next_connection(
+    server: LiveServer, series_id: str
+) -> None:
+    server.fill(series_id, rising(3))
+    connections: list[WebSocketRoute] = []
+    refused: list[str] = []
+
+    def meet(connection: WebSocketRoute) -> None:
+        connections.append(connection)
+        connection.connect_to_server()
+
+    async def refuse_once(route: Route) -> None:
+        refused.append(route.request.url)
+        await (route.abort() if len(refused) == 1 else route.continue_())
+
+    async def scenario() -> None:
+        async with open_tab(allowed=["ERR_FAILED"]) as tab:
+            await tab.page.route_web_socket("**/ws/market", meet)
+            await tab.page.route("**/app/rest*.js", refuse_once)
+            await tab.page.goto(at(server, series_id))
+            await tab.shows(series_id=series_id, ready=1, ws_state="open")
+            lamp = tab.page.get_by_test_id("kline-health-lamp")
+            await expect(lamp).to_have_count(0)
+            await connections[0].close()
+            await expect(lamp).to_be_visible(timeout=15_000)
+            await tab.page.keyboard.press("?")
+            await expect(tab.page.get_by_test_id("shortcut-help")).to_be_visible()
+
+    asyncio.run(scenario())

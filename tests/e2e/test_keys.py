@@ -240,10 +240,12 @@ def test_closed_candles_are_told_only_on_wish(server: LiveServer, series_id: str
         async with open_tab() as tab:
             await visit(tab, server, series_id)
             spoken = tab.page.locator("[data-part=spoken]")
+            async with tab.page.expect_response("**/speech*.js"):
+                await press(tab, "?")
             await asyncio.to_thread(server.close_candle, series_id, candles[3])
             await tab.shows(candles_len=4)
+            await tab.page.wait_for_timeout(300)
             await expect(spoken).to_have_text("")
-            await press(tab, "?")
             await tab.page.get_by_label("Tell screen readers of each closed candle").check()
             await press(tab, "Escape")
             await tab.page.reload()

@@ -43,6 +43,8 @@ export default class EventLog {
   #isOpen = false;
   #pipe = "all";
   #planned = false;
+  /** The series whose health is shown. */
+  #looked = "";
   /** @type {PageEvent | undefined} The last of the page's own. */
   #taken;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -67,7 +69,10 @@ export default class EventLog {
     for (const button of this.#filters()) {
       button.addEventListener("click", () => this.#filter(button.value));
     }
-    this.follow = () => this.#takeOwn();
+    this.follow = () => {
+      this.#takeOwn();
+      if (page.feed.seriesId !== this.#looked) void this.#look();
+    };
     new PerformanceObserver((list) => this.#add(list.getEntries().flatMap(readEvent))).observe({
       type: "resource",
       buffered: true,
@@ -136,10 +141,7 @@ export default class EventLog {
     this.#taken = events.at(-1);
     if (!fresh.length) return;
     this.#add(
-      fresh.map(({ ts_ms, event, level, data }) => {
-        const series_id = this.page.feed.seriesId;
-        return { ts_ms, source: "frontend", pipe: "read", event, series_id, level, message: event, data };
-      }),
+      fresh.map((event) => ({ ...event, source: "frontend", pipe: "read", message: event.event })),
     );
   }
 
@@ -180,10 +182,14 @@ export default class EventLog {
   /** Ask how whole the series is. */
   async #look() {
     const { feed, words } = this.page;
-    const query = new URLSearchParams({ series_id: feed.seriesId });
+    const id = feed.seriesId;
+    if (id !== this.#looked) this.health.replaceChildren();
+    this.#looked = id;
+    const query = new URLSearchParams({ series_id: id });
     const answer = await fetch(`/api/market/debug/series_health?${query}`).catch(() => null);
     /** @type {SeriesHealth | null} */
     const health = answer?.ok ? await answer.json() : null;
+    if (id !== feed.seriesId) return;
     const values = health ? healthRows(health, words) : [];
     this.health.replaceChildren(
       ...values.flatMap(([name, value]) => [

@@ -84,6 +84,7 @@ export default class Lamps {
     setTimeout(() => {
       if (this.#lagSince !== since) return;
       this.#lagSince = 0;
+      if (feed.structureLag === 0) return;
       store.set({ note: words.say("lag", { n: feed.structureLag }) });
     }, LAG_SHOWN_AFTER_MS);
   }

@@ -232,7 +232,7 @@ export class LivePage {
     this.select("");
     this.store.set({ error: "", note: this.words.say("loading_structures") });
     this.lamps?.watch(id);
-    void this.feed.open(id).then(() => this.afterPaint(() => this.bringRest()));
+    void this.feed.open(id);
     this.write();
   }
 
@@ -241,9 +241,9 @@ export class LivePage {
     requestAnimationFrame(() => requestAnimationFrame(work));
   }
 
-  /** Bring what comes after the chart; without an answer it is tried again with the next connection. */
+  /** Bring what comes after the chart; what fails is tried again with the next connection. */
   bringRest() {
-    this.later("rest").catch(() => undefined);
+    this.later("rest").then((rest) => rest.bring()).catch(() => undefined);
   }
 
   /**
@@ -262,7 +262,7 @@ export class LivePage {
    * @param {"info" | "error"} level
    */
   log(event, data, level = "info") {
-    this.events.push({ ts_ms: Date.now(), event, level, data });
+    this.events.push({ ts_ms: Date.now(), series_id: this.feed?.seriesId ?? null, event, level, data });
     if (this.events.length > EVENTS_KEPT) this.events.shift();
   }
 
@@ -277,6 +277,7 @@ export class LivePage {
       this.paintMs = Math.round(performance.now() - this.openedAt);
       performance.mark("chart-painted");
       this.write();
+      this.bringRest();
     });
   }
 
@@ -315,8 +316,9 @@ export class LivePage {
    */
   showStatus(status, count) {
     this.count = count;
-    this.log(`page.load.${status}`, { series_id: this.feed.seriesId, count });
+    this.log(`page.load.${status}`, { count });
     if (status !== "error") this.store.set({ error: "" });
+    if (status !== "loading" && status !== "ready") this.bringRest();
     this.showMessage();
     this.scheduleWrite();
   }

@@ -6,9 +6,12 @@
 
 /** @import {LivePage} from "./live.js" */
 /** @import {TopMarket, TopMarkets} from "../types/api" */
+/** @import {Series} from "../types/page" */
 
+const MARKETS = new Set(["spot", "futures"]);
 const MOST = 20;
 const EVERY_SECONDS = 5;
+const RETRY_MS = 5000;
 
 export default class Markets {
   /** @type {EventSource | null} */
@@ -31,17 +34,21 @@ export default class Markets {
     this.filter.addEventListener("input", () => this.#show());
     this.#part(element, "refresh").addEventListener("click", () => void this.#refresh());
     this.follow = () => this.#update();
+    // A browser has few connections to a server; a page that nobody sees needs none of them.
+    this.look = () => (document.hidden ? this.#leave() : this.#update());
     const { locale } = page.words;
     this.short = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
   }
 
   open() {
     this.page.followers.add(this.follow);
-    this.#update();
+    document.addEventListener("visibilitychange", this.look);
+    this.look();
   }
 
   close() {
     this.page.followers.delete(this.follow);
+    document.removeEventListener("visibilitychange", this.look);
     this.#leave();
   }
 
@@ -62,7 +69,7 @@ export default class Markets {
   /** Listen to the market of the chart, and mark its symbol. */
   #update() {
     const { market = "futures", symbol = "" } = this.page.controls.series ?? {};
-    if (market !== this.#market) this.#listen(market);
+    if (market !== this.#market && !document.hidden) this.#listen(market);
     if (this.#shown !== `${market} ${symbol}`) this.#show();
   }
 
@@ -71,7 +78,8 @@ export default class Markets {
     this.#leave();
     this.#market = market;
     this.#top = [];
-    this.state.textContent = this.page.words.say("markets.asking");
+    this.#say(MARKETS.has(market) ? "markets.asking" : "events.none");
+    if (!MARKETS.has(market)) return;
     const query = new URLSearchParams({ market, limit: `${MOST}`, interval_s: `${EVERY_SECONDS}` });
     const source = new EventSource(`/api/market/top_markets/stream?${query}`);
     this.#source = source;
@@ -79,8 +87,26 @@ export default class Markets {
     // The server's own word of a failure has data; a lost connection, which comes back, has none.
     source.addEventListener("error", (event) => {
       if (event instanceof MessageEvent) this.#fail(JSON.parse(event.data).message);
-      else this.state.textContent = this.page.words.say("events.lost");
+      else this.#say("events.lost");
+      // What the server refuses, the browser does not ask for again.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#again(source), RETRY_MS);
     });
+  }
+
+  /** @param {EventSource} source that has ended */
+  #again(source) {
+    if (this.#source !== source) return;
+    this.#leave();
+    this.#update();
+  }
+
+  /**
+   * @param {string} key of the text that says how the list stands
+   * @param {Record<string, string>} values
+   */
+  #say(key, values = {}) {
+    const text = this.page.words.say(key, values);
+    if (this.state.textContent !== text) this.state.textContent = text;
   }
 
   /** @param {TopMarkets} answer */
@@ -88,14 +114,14 @@ export default class Markets {
     if (market !== this.#market) return;
     this.#top = items;
     const time = this.page.words.time(Math.floor(at / 1000));
-    this.state.textContent = this.page.words.say("markets.of", { time });
+    this.#say("markets.of", { time });
     this.#show();
   }
 
   /** @param {string} reason */
   #fail(reason) {
     this.page.log("page.markets.failed", { reason }, "error");
-    this.state.textContent = this.page.words.say("markets.failed");
+    this.#say("markets.failed");
   }
 
   /** Ask the exchange again at once. */
@@ -107,26 +133,31 @@ export default class Markets {
   }
 
   #show() {
-    const { market = "", symbol = "" } = this.page.controls.series ?? {};
+    const { exchange = "", market = "", symbol = "", timeframe = "" } = this.page.controls.series ?? {};
     this.#shown = `${market} ${symbol}`;
     const wanted = this.filter.value.trim().toUpperCase();
     const isWanted = (/** @type {string} */ name) => name.toUpperCase().includes(wanted);
-    const known = this.#known(market);
+    const known = this.#known(exchange, market);
     const here = [...known].filter(([name]) => isWanted(name));
-    this.#fill(this.known, here.map(([name, frames]) => this.#row(name, [frames.join(" ")])));
+    const chosen = (/** @type {string[]} */ all) => (all.includes(timeframe) ? timeframe : all[0]) ?? timeframe;
+    this.#fill(
+      this.known,
+      here.map(([name, frames]) => this.#row(name, [frames.join(" ")], { timeframe: chosen(frames) })),
+    );
     const top = this.#top.filter((one) => isWanted(one.symbol));
     this.#fill(this.top, top.map((one) => this.#ranked(one, known.has(one.symbol))));
   }
 
   /**
    * The symbols of a market that have candles here, with their timeframes.
+   * @param {string} exchange
    * @param {string} market
    */
-  #known(market) {
+  #known(exchange, market) {
     /** @type {Map<string, string[]>} */
     const found = new Map();
     for (const one of this.page.controls.known) {
-      if (one.market !== market) continue;
+      if (one.exchange !== exchange || one.market !== market) continue;
       found.set(one.symbol, [...(found.get(one.symbol) ?? []), one.timeframe]);
     }
     return found;
@@ -152,8 +183,9 @@ export default class Markets {
   /**
    * @param {string} symbol
    * @param {string[]} parts
+   * @param {Partial<Series>} choice what is chosen with it
    */
-  #row(symbol, parts) {
+  #row(symbol, parts, choice = {}) {
     const row = document.createElement("button");
     row.type = "button";
     row.dataset["testid"] = "market-row";
@@ -164,7 +196,7 @@ export default class Markets {
         Object.assign(document.createElement("span"), { textContent: text }),
       ),
     );
-    row.addEventListener("click", () => this.page.controls.choose({ symbol }));
+    row.addEventListener("click", () => this.page.controls.choose({ symbol, ...choice }));
     return row;
   }
 
@@ -183,6 +215,6 @@ export default class Markets {
         return item;
       }),
     );
-    if (focused) rows.find((row) => row.dataset["symbol"] === focused)?.focus();
+    if (focused) rows.find((row) => row.dataset["symbol"] === focused)?.focus({ preventScroll: true });
   }
 }

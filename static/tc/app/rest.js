@@ -14,6 +14,7 @@ import { setUpSearch } from "./search.js";
 export default class Rest {
   /** @param {LivePage} page */
   constructor(page) {
+    this.page = page;
     page.chart.layer.complete({ find: hitTarget, paintGaps });
     setUpSearch(page.controls);
     document.addEventListener("keydown", async (event) => (await page.later("keys")).handle(event));
@@ -21,13 +22,16 @@ export default class Rest {
       const isKey = /** @type {Element} */ (event.target).closest("[data-key]") !== null;
       if (isKey) (await page.later("keys")).handle(event);
     });
+  }
+
+  /** Bring what is not there yet; the lamps come last: once they burn, all is there. */
+  async bring() {
+    const { page } = this;
     const names = /** @type {const} */ (["legend", "toasts", "presets", "facts"]);
-    // The lamps come last: once they burn, all is there.
-    Promise.all(names.map((name) => page.later(name)))
-      .then(() => page.later("lamps"))
-      .catch(() => undefined);
+    await Promise.all(names.map((name) => page.later(name)));
+    await page.later("lamps");
     const { sidebarCollapsed, speakClosed } = loadState(localStorage);
-    if (sidebarCollapsed === false) void page.later("side");
-    if (speakClosed) void page.later("speech");
+    if (sidebarCollapsed === false) await page.later("side");
+    if (speakClosed) await page.later("speech");
   }
 }

@@ -55,7 +55,7 @@ export default class Side {
     for (const button of document.querySelectorAll("[data-tab]")) {
       button.setAttribute("aria-pressed", String(button.getAttribute("data-tab") === name));
     }
-    if (before) (await this.#panel(before)).close();
+    await this.#panels[before]?.then((panel) => panel.close());
     if (name && name === this.#open) (await this.#panel(name)).open();
     if (!byHand) return;
     const tab = `[data-tab="${before}"]`;
@@ -66,8 +66,9 @@ export default class Side {
   /** @param {string} name */
   async #panel(name) {
     const section = this.#sections().find((one) => one.dataset["panel"] === name);
-    return (this.#panels[name] ??= /** @type {() => Promise<any>} */ (PANELS[name])().then(
-      (it) => new it.default(this.page, section),
-    ));
+    const load = /** @type {() => Promise<any>} */ (PANELS[name]);
+    const loading = (this.#panels[name] ??= load().then((it) => new it.default(this.page, section)));
+    loading.catch(() => delete this.#panels[name]);
+    return loading;
   }
 }

@@ -175,6 +175,7 @@ export interface Paint {
 /** Something that happened on the page, for the log of events. */
 export interface PageEvent {
   ts_ms: number;
+  series_id: string | null;
   event: string;
   level: "info" | "error";
   data: object;
