@@ -76,12 +76,12 @@ class CcxtRest:
         clock: Callable[[], float],
     ) -> None:
         self.exchange, self.market = exchange, market
-        self.offset = 0.0
+        self.offset = self._surely = 0.0
         self._client, self._worker, self._clock = client, worker, clock
 
     def now(self) -> float:
-        """Return the time by the exchange's clock, where it tells it."""
-        return self._clock() + self.offset
+        """Return the time that the exchange's clock has reached at least, where it tells it."""
+        return self._clock() + self._surely
 
     async def sync_clock(self) -> None:
         """Ask the exchange what time it is, if it answers that."""
@@ -89,7 +89,9 @@ class CcxtRest:
             return
         before = self._clock()
         server = await self._asked("fetch_time")
-        self.offset = server / 1000 - (before + self._clock()) / 2
+        after = self._clock()
+        self.offset = server / 1000 - (before + after) / 2
+        self._surely = server / 1000 - after
 
     async def require_listed(self, series: SeriesId) -> None:
         """Raise `UnsupportedSeriesError` unless the exchange has symbol and timeframe."""

@@ -28,7 +28,8 @@ class RestError(Exception):
 class BinanceRest:
     """One market of Binance over HTTP.
 
-    `offset` is what the exchange's clock is ahead of ours, as of the last `sync_clock`.
+    `offset` is what the exchange's clock is ahead of ours, as of the last `sync_clock`, if its
+    answer took as long as our question.
     """
 
     def __init__(
@@ -37,14 +38,17 @@ class BinanceRest:
         if market not in VENUES:
             raise UnsupportedSeriesError(f"unsupported market: {market}")
         self.venue: Venue = VENUES[market]
-        self.offset = 0.0
+        self.offset = self._surely = 0.0
         self._client, self._worker, self._clock = client, worker, clock
         self._turn = asyncio.Lock()
         self._symbols: frozenset[str] = frozenset()
 
     def now(self) -> float:
-        """Return the time by the exchange's clock."""
-        return self._clock() + self.offset
+        """Return the time that the exchange's clock has reached at least.
+
+        A guess that is ahead by half a round trip would take a candle for closed that still forms.
+        """
+        return self._clock() + self._surely
 
     async def sync_clock(self) -> None:
         """Ask the exchange what time it is."""
@@ -55,6 +59,7 @@ class BinanceRest:
         if not isinstance(server, int):
             raise RestError(f"no serverTime in {answer!r:.200}")
         self.offset = server / 1000 - (before + after) / 2
+        self._surely = server / 1000 - after
         if abs(self.offset) > CLOCK_WRONG:
             logger.error("ingest.clock_wrong %s offset=%.1f", self.venue.market, self.offset)
         elif abs(self.offset) > CLOCK_ODD:

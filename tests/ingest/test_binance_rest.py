@@ -43,13 +43,17 @@ def answering(*pages: Any, status: int = 200, headers: Any = None) -> Handler:
     return handle
 
 
-def asked(handler: Handler, work: Callable[[BinanceRest], Coroutine[Any, Any, T]]) -> T:
+def asked(
+    handler: Handler,
+    work: Callable[[BinanceRest], Coroutine[Any, Any, T]],
+    clock: Callable[[], float] = lambda: NOW,
+) -> T:
     """Return what a client of this server is told."""
 
     async def ask() -> T:
         transport = httpx.MockTransport(handler)
         async with httpx.AsyncClient(transport=transport, base_url="https://test") as client:
-            return await work(BinanceRest("futures", client, Inline(), lambda: NOW))
+            return await work(BinanceRest("futures", client, Inline(), clock))
 
     return async_to_sync(ask)()
 
@@ -218,6 +222,27 @@ def test_what_is_closed_is_judged_by_the_clock_of_the_exchange(ahead: float) -> 
 
     closed = int(NOW + ahead - START) // 60
     assert minutes(asked(handle, both)) == list(range(closed))
+
+
+@pytest.mark.parametrize("back", [0.0, 0.4, 2.0])
+def test_a_slow_answer_about_the_time_closes_no_candle_early(back: float) -> None:
+    """The answer has been under way for any part of the round trip, also for all of it."""
+    ours = [NOW - 2.5]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/fapi/v1/time":
+            there = ours[0] = ours[0] + 2.0 - back
+            ours[0] += back
+            return httpx.Response(200, json={"serverTime": int(there * 1000)})
+        return httpx.Response(200, json=[row(n) for n in range(30)])
+
+    async def both(rest: BinanceRest) -> Candles:
+        await rest.sync_clock()
+        assert rest.now() <= ours[0]
+        return await rest.klines(SERIES, START, START + 60 * 29)
+
+    # It is half a second before the end of candle 9.
+    assert minutes(asked(handle, both, lambda: ours[0])) == list(range(9))
 
 
 def test_questions_take_turns() -> None:
