@@ -16,6 +16,7 @@ from tests.e2e.browser import Tab, open_tab
 from tests.e2e.budgets import library
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 from tests.e2e.test_live import BEHIND, SOME, START, at, rising, visit
+from tests.e2e.test_texts import cut
 
 pytestmark = pytest.mark.e2e
 
@@ -208,12 +209,7 @@ def test_what_could_not_be_brought_comes_with_the_next_connection(
     server: LiveServer, series_id: str
 ) -> None:
     server.fill(series_id, rising(3))
-    connections: list[WebSocketRoute] = []
     refused: list[str] = []
-
-    def meet(connection: WebSocketRoute) -> None:
-        connections.append(connection)
-        connection.connect_to_server()
 
     async def refuse_once(route: Route) -> None:
         refused.append(route.request.url)
@@ -221,7 +217,7 @@ def test_what_could_not_be_brought_comes_with_the_next_connection(
 
     async def scenario() -> None:
         async with open_tab(allowed=["ERR_FAILED"]) as tab:
-            await tab.page.route_web_socket("**/ws/market", meet)
+            connections = await cut(tab)
             await tab.page.route("**/app/rest*.js", refuse_once)
             await tab.page.goto(at(server, series_id))
             await tab.shows(series_id=series_id, ready=1, ws_state="open")
