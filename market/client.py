@@ -71,6 +71,8 @@ async def watch(
     A lost connection is yielded as `Lost` and made again, with longer and longer pauses; what
     closed meanwhile follows, so no closed candle is missed or comes twice. With `forming`, candles
     that still form are yielded, too. Raises `RefusedError` where the server does not subscribe.
+
+    Who leaves before the end closes the iterator, and its socket with it: `contextlib.aclosing`.
     """
     cursor, pause = since, FIRST_PAUSE
     url = address.replace("http", "ws", 1).rstrip("/") + "/ws/market"

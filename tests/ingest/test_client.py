@@ -1,6 +1,7 @@
 """The client for programs: every closed candle once, in order, whatever happens to the server."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -29,16 +30,17 @@ async def heard_until(server: LiveServer, closed: int, since: int, **how: bool) 
     """Return what is heard until so many candles have closed; the server is killed half way."""
     found: list[Heard] = []
     count, was_killed = 0, False
-    async for heard in watch(server.url, SERIES, since=since, **how):
-        found.append(heard)
-        count += isinstance(heard, Closed)
-        if count == 4 and not was_killed:
-            was_killed = True
-            await asyncio.to_thread(restarted, server)
-        if count == 7:
-            await asyncio.to_thread(server.close_candle, SERIES, minute(10))
-        if count == closed:
-            return found
+    async with aclosing(watch(server.url, SERIES, since=since, **how)) as watching:
+        async for heard in watching:
+            found.append(heard)
+            count += isinstance(heard, Closed)
+            if count == 4 and not was_killed:
+                was_killed = True
+                await asyncio.to_thread(restarted, server)
+            if count == 7:
+                await asyncio.to_thread(server.close_candle, SERIES, minute(10))
+            if count == closed:
+                return found
     raise AssertionError
 
 
@@ -64,15 +66,17 @@ def test_each_candle_comes_once_in_order_though_the_server_is_killed(server: Liv
 def test_what_forms_and_what_changed_is_heard(server: LiveServer) -> None:
     async def main() -> list[Heard]:
         found: list[Heard] = []
-        async for heard in watch(server.url, SERIES, since=START + 240, forming=True):
-            found.append(heard)
-            if isinstance(heard, Forming):
-                await asyncio.to_thread(server.close_candle, SERIES, minute(5))
-            elif isinstance(heard, Closed):
-                changed = flat(START + 120, 7)
-                await asyncio.to_thread(server.close_candle, SERIES, changed)
-            else:
-                return found
+        opened = watch(server.url, SERIES, since=START + 240, forming=True)
+        async with aclosing(opened) as watching:
+            async for heard in watching:
+                found.append(heard)
+                if isinstance(heard, Forming):
+                    await asyncio.to_thread(server.close_candle, SERIES, minute(5))
+                elif isinstance(heard, Closed):
+                    changed = flat(START + 120, 7)
+                    await asyncio.to_thread(server.close_candle, SERIES, changed)
+                else:
+                    return found
         raise AssertionError
 
     async def shown() -> list[Heard]:
