@@ -4,11 +4,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Collection
+from asyncio import Runner
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from playwright.async_api import ConsoleMessage, Page, WebSocket, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    WebSocket,
+    async_playwright,
+    expect,
+)
 
 CHROMIUM = os.environ.get("TC_CHROMIUM") or shutil.which("chromium")
 ARGUMENTS = [
@@ -22,6 +31,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+Result = TypeVar("Result")
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -78,6 +88,49 @@ class Tab:
             self.errors.append(text)
 
 
+class Stage:
+    """One event loop and one Chromium for all tests: to start them takes longer than most tests.
+
+    Each tab has a context, so storage and cache, of its own.
+    """
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._playwright: Playwright | None = None
+        self._chromium: Browser | None = None
+
+    def play(self, scenario: Coroutine[Any, Any, Result]) -> Result:
+        """Run a scenario, and return what comes of it."""
+        if self._runner is None:
+            self._runner = Runner()
+        return self._runner.run(scenario)
+
+    async def chromium(self) -> Browser:
+        """Return the browser; a new one where it has crashed."""
+        if self._playwright is None:
+            self._playwright = await async_playwright().start()
+        if self._chromium is None or not self._chromium.is_connected():
+            chromium = self._playwright.chromium
+            self._chromium = await chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        return self._chromium
+
+    def close(self) -> None:
+        """End the browser and the loop."""
+        if self._runner is not None:
+            self._runner.run(self._end())
+            self._runner.close()
+
+    async def _end(self) -> None:
+        if self._chromium is not None:
+            await self._chromium.close()
+        if self._playwright is not None:
+            await self._playwright.stop()
+
+
+stage = Stage()
+play = stage.play
+
+
 @asynccontextmanager
 async def open_tab(
     *,
@@ -85,18 +138,16 @@ async def open_tab(
     saved: tuple[str, str] | None = None,
     **context: Any,
 ) -> AsyncIterator[Tab]:
-    """Give a fresh browser with one tab, and expect no errors on its console but the allowed.
+    """Give a tab of a fresh context, and expect no errors on its console but the allowed.
 
-    `saved` is put into the browser's storage as long as that is empty.
+    `saved` is put into its storage as long as that is empty.
     """
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        options = {"viewport": {"width": 1400, "height": 800}, "locale": "en-US"} | context
-        browser = await chromium.new_context(**options)
+    options = {"viewport": {"width": 1400, "height": 800}, "locale": "en-US"} | context
+    chromium = await stage.chromium()
+    async with await chromium.new_context(**options) as browser:
         if saved:
             pair = ", ".join(json.dumps(text) for text in saved)
             await browser.add_init_script(f"localStorage.length || localStorage.setItem({pair})")
         tab = Tab(await browser.new_page(), allowed)
         yield tab
-        await chromium.close()
-        assert tab.errors == [], tab.errors
+    assert tab.errors == [], tab.errors

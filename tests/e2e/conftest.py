@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import CHROMIUM
+from tests.e2e.browser import CHROMIUM, stage
 from tests.e2e.live_server import LiveServer
 
 SMALL_WINDOWS = {"TRADE_CANVAS_PIVOT_WINDOW_MAJOR": "2", "TRADE_CANVAS_PIVOT_WINDOW_MINOR": "1"}
@@ -18,6 +18,13 @@ def chromium(request: pytest.FixtureRequest) -> None:
     """Skip tests of the pages where there is no browser."""
     if request.node.get_closest_marker("e2e") and CHROMIUM is None:
         pytest.skip("no chromium on PATH, and TC_CHROMIUM is not set")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_browser() -> Iterator[None]:
+    """End the browser that the tests share."""
+    yield
+    stage.close()
 
 
 @pytest.fixture(scope="session")

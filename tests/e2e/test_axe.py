@@ -1,6 +1,5 @@
 """Every page is usable with assistive technology, as far as axe-core can tell."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.conftest import SMALL_WINDOWS
 from tests.e2e.live_server import ROOT, LiveServer, flat, golden_candles
 
@@ -70,7 +69,7 @@ def test_no_page_has_a_serious_finding(varied: LiveServer, locale: str, theme: A
             found |= await pages_of_staff(tab, varied.url)
             assert {path: grave for path, grave in found.items() if grave} == {}
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 async def visit(tab: Tab, url: str) -> list[str]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_keys import PLACE, WHEN, press
 from tests.e2e.test_live import START, rising, visit
@@ -48,7 +48,7 @@ def test_a_date_is_gone_to_and_the_arrows_go_on_from_there(
             await press(tab, "ArrowRight")
             await expect(tab.page.locator(PLACE)).to_have_text("candle 62 of 900")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_local_time_is_told_everywhere_and_remembered(server: LiveServer, series_id: str) -> None:
@@ -70,7 +70,7 @@ def test_local_time_is_told_everywhere_and_remembered(server: LiveServer, series
             await zone.select_option("utc")
             await expect(when).to_have_text("Nov 14, 2023, 22:13 UTC")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_local_time_is_told_on_the_pages_of_tables_too(server: LiveServer, series_id: str) -> None:
@@ -94,7 +94,7 @@ def test_local_time_is_told_on_the_pages_of_tables_too(server: LiveServer, serie
             row = tab.page.locator(f"[data-series-id='{series_id}'] time")
             await expect(row).to_have_text("2023-11-15 09:33")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_date_without_candles_is_said_in_words(server: LiveServer, series_id: str) -> None:
@@ -106,4 +106,4 @@ def test_a_date_without_candles_is_said_in_words(server: LiveServer, series_id: 
             await ask(tab, "2001-01-01T00:00")
             await expect(tab.page.get_by_test_id("toast")).to_contain_text("no candles before")
 
-    asyncio.run(scenario())
+    play(scenario())

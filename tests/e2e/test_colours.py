@@ -1,10 +1,8 @@
 """Which colour a rising candle has is the choice of who looks."""
 
-import asyncio
-
 import pytest
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer
 from tests.e2e.test_live import START, visit
 
@@ -54,4 +52,4 @@ def test_rising_candles_take_the_chosen_colour_and_keep_it(
             await choice.select_option("green-up")
             assert await strongest(tab) == "green"
 
-    asyncio.run(scenario())
+    play(scenario())

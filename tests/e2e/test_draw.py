@@ -1,12 +1,11 @@
 """Measuring and drawing on /live, with the mouse and without one."""
 
-import asyncio
 import re
 
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_history import repeated
 from tests.e2e.test_keys import press, visit
@@ -64,7 +63,7 @@ def test_two_clicks_measure_and_escape_puts_the_tool_away(
             said = re.compile(r"^\+[\d.]+ \(\+[\d.]+%\), \d+ candles, (\d+ hr )?\d+ min$")
             await expect(spoken).to_have_text(said)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_enter_measures_at_the_crosshair(server: LiveServer, series_id: str) -> None:
@@ -81,7 +80,7 @@ def test_enter_measures_at_the_crosshair(server: LiveServer, series_id: str) -> 
             spoken = tab.page.locator("[data-part=spoken]")
             await expect(spoken).to_have_text("-11.0 (-3.68%), 11 candles, 11 min")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_drawings_are_remembered_by_series_and_can_be_removed(
@@ -113,7 +112,7 @@ def test_drawings_are_remembered_by_series_and_can_be_removed(
             await expect(remove).to_be_disabled()
             assert await painted_at(tab, 700, 650) == empty
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_drawing_is_undone_by_key_and_button(server: LiveServer, series_id: str) -> None:
@@ -132,7 +131,7 @@ def test_drawing_is_undone_by_key_and_button(server: LiveServer, series_id: str)
             await tab.shows(drawing_count=0)
             await expect(undo).to_be_disabled()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_click_with_a_tool_opens_no_card(server: LiveServer, series_id: str) -> None:
@@ -147,7 +146,7 @@ def test_a_click_with_a_tool_opens_no_card(server: LiveServer, series_id: str) -
             await expect(close).to_be_hidden()
             await tab.shows(drawing_count=8)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_fingers_measure_too_and_find_the_tools_on_a_phone(
@@ -167,4 +166,4 @@ def test_fingers_measure_too_and_find_the_tools_on_a_phone(
                 await tab.page.touchscreen.tap(box["x"] + share * box["width"], box["y"] + 200)
             await tab.shows(tool="", drawing_count=1)
 
-    asyncio.run(scenario())
+    play(scenario())

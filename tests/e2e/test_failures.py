@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.budgets import library
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 from tests.e2e.test_live import BEHIND, SOME, START, at, rising, visit
@@ -44,7 +44,7 @@ def test_dropped_frames_are_noticed_and_caught_up(server: LiveServer, series_id:
             await tab.shows(ws_state="open", candles_len=5, structure_time=START + 240)
             assert len(connections) == 2
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_ledger_that_is_behind_for_two_seconds_is_drawn_afterwards(
@@ -68,7 +68,7 @@ def test_ledger_that_is_behind_for_two_seconds_is_drawn_afterwards(
             await tab.shows(candles_len=500, live_load_status="ready")
             await tab.shows(20_000, pivot_count=SOME, structure_lag=0, live_load_message="")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_batch_of_5000_candles_is_drawn_at_once(server: LiveServer, series_id: str) -> None:
@@ -87,7 +87,7 @@ def test_a_batch_of_5000_candles_is_drawn_at_once(server: LiveServer, series_id:
             await asyncio.to_thread(server.close_candle, series_id, flat(last + 60, 7))
             await tab.shows(last_close=7, live_load_message="")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize("hours", [-30, 30])
@@ -112,7 +112,7 @@ def test_a_wrong_clock_of_the_machine_changes_nothing(
             await expect(facts).to_contain_text(" s ago")
             await expect(facts).not_to_contain_text("-")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 async def price_tag(tab: Tab) -> str:
@@ -152,7 +152,7 @@ def test_forming_candle_is_followed_until_it_closes(server: LiveServer, series_i
             assert await price_tag(tab) == ""
             await tab.shows(candles_len=4)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_closed_candle_comes_as_compact_json(server: LiveServer, series_id: str) -> None:
@@ -168,7 +168,7 @@ def test_closed_candle_comes_as_compact_json(server: LiveServer, series_id: str)
             assert '"type":"candle_closed"' in frame
             assert f'"candle_time":{START + 180}' in frame
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_wheel_zooms_over_the_chart_and_scrolls_elsewhere(
@@ -202,7 +202,7 @@ def test_wheel_zooms_over_the_chart_and_scrolls_elsewhere(
             )
             assert await tab.number("bar_spacing") == zoomed
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_what_could_not_be_brought_comes_with_the_next_connection(
@@ -228,4 +228,4 @@ def test_what_could_not_be_brought_comes_with_the_next_connection(
             await tab.page.keyboard.press("?")
             await expect(tab.page.get_by_test_id("shortcut-help")).to_be_visible()
 
-    asyncio.run(scenario())
+    play(scenario())

@@ -1,10 +1,8 @@
 """Candles that are missing are seen on the chart."""
 
-import asyncio
-
 import pytest
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer
 from tests.e2e.test_live import rising, visit
 
@@ -37,7 +35,7 @@ def test_a_gap_tells_how_many_candles_are_missing(server: LiveServer, series_id:
         async with open_tab() as tab:
             assert "17" in await numbers(tab, server, series_id)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_without_a_gap_no_number_is_painted(server: LiveServer, series_id: str) -> None:
@@ -47,4 +45,4 @@ def test_without_a_gap_no_number_is_painted(server: LiveServer, series_id: str) 
         async with open_tab() as tab:
             assert "17" not in await numbers(tab, server, series_id)
 
-    asyncio.run(scenario())
+    play(scenario())

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Route
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_live import visit
 
@@ -96,7 +96,7 @@ def test_a_block_of_older_candles_comes_and_the_view_stays(
             query = parse_qs(urlsplit(older_reads(tab)[0]).query)
             assert query["limit"] == ["2001"]
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_older_structures_join_the_newer_ones_without_a_seam(
@@ -123,7 +123,7 @@ def test_older_structures_join_the_newer_ones_without_a_seam(
             )
             assert tab.reads("/api/frame/at_time")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_series_that_is_held_whole_asks_for_nothing_older(
@@ -138,7 +138,7 @@ def test_a_series_that_is_held_whole_asks_for_nothing_older(
                 await pan_left(tab)
             assert older_reads(tab) == []
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_history_that_was_read_survives_a_correction(server: LiveServer, series_id: str) -> None:
@@ -157,4 +157,4 @@ def test_history_that_was_read_survives_a_correction(server: LiveServer, series_
             wanted = await asyncio.to_thread(drawn, server, series_id)
             await tab.shows(pen_point_count=wanted["points"])
 
-    asyncio.run(scenario())
+    play(scenario())

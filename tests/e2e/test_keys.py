@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e import test_live
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 from tests.e2e.test_live import START, rising
 
@@ -58,7 +58,7 @@ def test_question_mark_lists_the_keys_and_escape_closes_the_list(
             await shown.get_by_role("button", name="Close").click()
             await expect(shown).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_the_list_holds_every_key_that_does_something(server: LiveServer, series_id: str) -> None:
@@ -77,7 +77,7 @@ def test_the_list_holds_every_key_that_does_something(server: LiveServer, series
             assert "arrowleft" in names
             assert [name for name in names if signs.get(name, name) not in listed] == []
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_keys_choose_timeframe_and_symbol(server: LiveServer, symbol: str) -> None:
@@ -96,7 +96,7 @@ def test_keys_choose_timeframe_and_symbol(server: LiveServer, symbol: str) -> No
             await press(tab, "[")
             await tab.shows(series_id=five)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_search_opens_a_series_and_takes_no_letter_for_a_key(
@@ -121,7 +121,7 @@ def test_search_opens_a_series_and_takes_no_letter_for_a_key(
             await tab.shows(series_id=wanted, candles_len=1)
             await expect(search).to_have_value("")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_letters_switch_the_factors(
             await press(tab, key)
             await tab.shows(**{f"{counted}_count": before})
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_plus_minus_and_zero_zoom_as_their_buttons_do(server: LiveServer, series_id: str) -> None:
@@ -164,7 +164,7 @@ def test_plus_minus_and_zero_zoom_as_their_buttons_do(server: LiveServer, series
             await tab.painted()
             assert await tab.number("bar_spacing") == pytest.approx(near, rel=0.05)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_home_and_end_go_to_the_ends_of_what_is_held(server: LiveServer, series_id: str) -> None:
@@ -180,7 +180,7 @@ def test_home_and_end_go_to_the_ends_of_what_is_held(server: LiveServer, series_
                 await press(tab, back)
                 await expect(latest).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_arrows_move_the_crosshair_and_walk_through_structures(
@@ -212,7 +212,7 @@ def test_arrows_move_the_crosshair_and_walk_through_structures(
             await press(tab, "Escape")
             await expect(card.get_by_role("button", name="Close")).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_keys_with_control_or_in_a_list_stay_with_the_browser(
@@ -229,7 +229,7 @@ def test_keys_with_control_or_in_a_list_stay_with_the_browser(
             await press(tab, "z")
             await expect(zhongshu).to_be_checked()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_closed_candles_are_told_only_on_wish(server: LiveServer, series_id: str) -> None:
@@ -257,4 +257,4 @@ def test_closed_candles_are_told_only_on_wish(server: LiveServer, series_id: str
                 "The candle of Nov 14, 2023, 22:17 UTC closed at 104.0."
             )
 
-    asyncio.run(scenario())
+    play(scenario())

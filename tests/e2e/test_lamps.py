@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.e2e.browser import open_tab
+from tests.e2e.browser import open_tab, play
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 from tests.e2e.test_live import rising, visit
 
@@ -33,7 +33,7 @@ def test_candle_lamp_is_green_within_three_seconds_of_the_close_that_was_missing
             await expect(lamp).to_have_attribute("data-kline-status", "green", timeout=3000)
             await expect(lamp).to_contain_text("Up to date")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_structure_lamp_opens_to_heads_digest_and_generation(
@@ -62,7 +62,7 @@ def test_structure_lamp_opens_to_heads_digest_and_generation(
             await expect(lamp).not_to_contain_text(known["digest"])
             await expect(lamp.get_by_text("Factor head")).to_be_visible()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_candle_lamp_opens_to_the_feed_by_key(server: LiveServer, series_id: str) -> None:
@@ -81,7 +81,7 @@ def test_candle_lamp_opens_to_the_feed_by_key(server: LiveServer, series_id: str
                 "href", f"/ingest?series_id={quote(series_id, safe='')}"
             )
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_lamps_follow_the_series_and_speak_chinese(server: LiveServer, symbol: str) -> None:
@@ -99,7 +99,7 @@ def test_lamps_follow_the_series_and_speak_chinese(server: LiveServer, symbol: s
             structures = tab.page.get_by_test_id("factor-draw-health-lamp")
             await expect(structures).to_have_attribute("data-factor-draw-status", "gray")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_lamps_are_gray_while_nobody_answers(server: LiveServer, series_id: str) -> None:
@@ -120,7 +120,7 @@ def test_lamps_are_gray_while_nobody_answers(server: LiveServer, series_id: str)
             await tab.page.unroute("**/live/lamps?*")
             await expect(lamp).to_have_attribute("data-factor-draw-status", "green")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_connection_opens_to_its_last_message_and_a_link(
@@ -141,4 +141,4 @@ def test_connection_opens_to_its_last_message_and_a_link(
             await expect(facts).to_contain_text("Copied")
             assert await tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
 
-    asyncio.run(scenario())
+    play(scenario())

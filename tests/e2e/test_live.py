@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.budgets import ASKED
 from tests.e2e.live_server import LiveServer, flat, golden_candles
 
@@ -60,7 +60,7 @@ def test_good_load_reads_candles_once(server: LiveServer, series_id: str) -> Non
             assert len(tab.reads("/api/frame/live")) == 1
             assert tab.reads("/api/factor/slices") == []
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_no_candles_are_held_while_they_load(server: LiveServer, series_id: str) -> None:
@@ -83,7 +83,7 @@ def test_no_candles_are_held_while_they_load(server: LiveServer, series_id: str)
             released.set()
             await tab.shows(candles_len=3, live_load_status="ready", ready=1)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_empty_series_says_so_and_comes_alive(server: LiveServer, series_id: str) -> None:
@@ -97,7 +97,7 @@ def test_empty_series_says_so_and_comes_alive(server: LiveServer, series_id: str
             await asyncio.to_thread(server.close_candle, series_id, flat(START, 7))
             await tab.shows(last_close=7, live_load_status="ready", structure_time=START)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_page_of_a_fresh_database_tells_how_to_begin(own_server: LiveServer) -> None:
@@ -107,7 +107,7 @@ def test_page_of_a_fresh_database_tells_how_to_begin(own_server: LiveServer) -> 
             await tab.shows(series_id="binance:futures:BTC/USDT:1m", live_load_status="empty")
             await expect(tab.page.get_by_text("No series here yet.")).to_be_visible()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_burst_of_closes_reads_few_deltas(server: LiveServer, series_id: str) -> None:
@@ -127,7 +127,7 @@ def test_burst_of_closes_reads_few_deltas(server: LiveServer, series_id: str) ->
             assert len(tab.reads("/api/factor/slices")) <= 1
             assert len(tab.reads("/api/market/candles")) == 1
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_pieced_together_drawing_equals_a_fresh_one(server: LiveServer, series_id: str) -> None:
@@ -150,7 +150,7 @@ def test_pieced_together_drawing_equals_a_fresh_one(server: LiveServer, series_i
             await tab.shows(ready=1, structure_time=candles[329]["candle_time"])
             assert {name: await tab.value(name) for name in drawn} == pieced
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_timeframe_switch_clears_before_the_new_comes(server: LiveServer, symbol: str) -> None:
@@ -177,7 +177,7 @@ def test_timeframe_switch_clears_before_the_new_comes(server: LiveServer, symbol
             held.set()
             await tab.shows(pivot_count=SOME, candles_len=200, ready=1)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_quick_switches_leave_no_stale_series(server: LiveServer, symbol: str) -> None:
@@ -197,7 +197,7 @@ def test_quick_switches_leave_no_stale_series(server: LiveServer, symbol: str) -
             await tab.shows(last_close=10, candles_len=6)
             assert quote(five, safe="") in tab.page.url
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_anchor_is_highlighted_once_its_candles_are_held(
@@ -237,7 +237,7 @@ def test_anchor_is_highlighted_once_its_candles_are_held(
             assert await tab.number("anchor_highlight_start_time") >= candles[0]["candle_time"]
 
     sockets: list[Any] = []
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize("version", [0, 99])
@@ -255,7 +255,7 @@ def test_saved_state_of_any_version_is_used(
             await tab.shows(series_id=series_id, candles_len=3)
             await expect(tab.page.get_by_test_id("symbol-select")).to_have_value(symbol)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize("text", ["{", "null", '{"version":1,"state":[1]}'])
@@ -267,7 +267,7 @@ def test_saved_state_that_does_not_parse_gives_the_default(server: LiveServer, t
             await tab.page.goto(f"{server.url}/live")
             await tab.shows(series_id="binance:futures:BTC/USDT:1m")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_link_wins_over_saved_state_and_is_remembered(server: LiveServer, symbol: str) -> None:
@@ -283,7 +283,7 @@ def test_link_wins_over_saved_state_and_is_remembered(server: LiveServer, symbol
             await tab.page.goto(f"{server.url}/live")
             await tab.shows(series_id=linked, candles_len=4)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_link_that_is_no_series_is_named(server: LiveServer) -> None:
@@ -295,7 +295,7 @@ def test_link_that_is_no_series_is_named(server: LiveServer) -> None:
             await expect(toast).to_contain_text("“nonsense” is not a series")
             await tab.shows(series_id="binance:futures:BTC/USDT:1m")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_factor_switches_hide_and_are_remembered(server: LiveServer, series_id: str) -> None:
@@ -322,7 +322,7 @@ def test_factor_switches_hide_and_are_remembered(server: LiveServer, series_id: 
             await expect(tab.page.get_by_test_id("factor-toggle-pivot")).to_be_checked()
             await tab.shows(pivot_count=f"{majors:.0f}", hidden_features="pivot.minor")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_saved_factor_switches_are_used(server: LiveServer, series_id: str) -> None:
@@ -336,7 +336,7 @@ def test_saved_factor_switches_are_used(server: LiveServer, series_id: str) -> N
             await visit(tab, server, series_id)
             await tab.shows(pivot_count=SOME, zhongshu_count=0, pen_point_count=0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_pointer_finds_a_zhongshu_and_a_click_opens_its_card(
@@ -365,7 +365,7 @@ def test_pointer_finds_a_zhongshu_and_a_click_opens_its_card(
             await tab.page.keyboard.press("Escape")
             await expect(card).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_card_of_a_zhongshu_tells_which_pens_made_it(server: LiveServer, series_id: str) -> None:
@@ -390,7 +390,7 @@ def test_card_of_a_zhongshu_tells_which_pens_made_it(server: LiveServer, series_
             assert zg == min(max(pen) for pen in pens)
             assert zd == max(min(pen) for pen in pens)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_card_shows_its_structure_whole(server: LiveServer, series_id: str) -> None:
@@ -416,7 +416,7 @@ def test_card_shows_its_structure_whole(server: LiveServer, series_id: str) -> N
             assert shown[1] - shown[0] <= max(2 * (end - start), end - start + 45 * 60)
             assert await tab.number("bar_spacing") != spacing
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def prices(text: str) -> list[float]:
@@ -440,7 +440,7 @@ def test_card_of_a_pen_that_came_live_says_since_when(server: LiveServer, series
             await tab.page.mouse.up()
             await expect(card.locator("dl")).to_contain_text(re.compile(r"\d+ candles? later"))
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def only(feature: str) -> str:
@@ -484,7 +484,7 @@ def test_behind_ledger_is_asked_again(server: LiveServer, series_id: str) -> Non
             await tab.shows(pivot_count=SOME, live_load_message="")
             assert len(tab.reads("/api/frame/live")) == 3
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_ledger_that_stays_behind_is_named_and_keeps_the_candles(
@@ -505,7 +505,7 @@ def test_ledger_that_stays_behind_is_named_and_keeps_the_candles(
             await asyncio.to_thread(server.close_candle, series_id, flat(START + 180, 9))
             await tab.shows(structure_time=START + 180, live_load_message="")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_failed_load_offers_another_try(server: LiveServer, series_id: str) -> None:
@@ -523,7 +523,7 @@ def test_failed_load_offers_another_try(server: LiveServer, series_id: str) -> N
             await tab.page.get_by_role("button", name="Try again").click()
             await tab.shows(live_load_status="ready", candles_len=3, live_load_message="")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_hole_is_told_and_what_exists_is_fetched(server: LiveServer, series_id: str) -> None:
@@ -541,7 +541,7 @@ def test_hole_is_told_and_what_exists_is_fetched(server: LiveServer, series_id: 
             [again] = tab.reads("/api/market/candles")[1:]
             assert parse_qs(urlsplit(again).query)["since"] == [str(START + 120)]
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_corrected_candle_is_announced_and_read_again(server: LiveServer, series_id: str) -> None:
@@ -557,7 +557,7 @@ def test_corrected_candle_is_announced_and_read_again(server: LiveServer, series
             toast = tab.page.get_by_test_id("toast").filter(has_text="Structures were recomputed")
             await expect(toast).to_be_visible()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_killed_server_is_found_again_and_nothing_is_missed(own_server: LiveServer) -> None:
@@ -583,7 +583,7 @@ def test_killed_server_is_found_again_and_nothing_is_missed(own_server: LiveServ
             await asyncio.to_thread(own_server.close_candle, series_id, flat(START + 300, 7))
             await tab.shows(last_close=7)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_zoom_and_place_survive_a_new_candle(server: LiveServer, series_id: str) -> None:
@@ -604,7 +604,7 @@ def test_zoom_and_place_survive_a_new_candle(server: LiveServer, series_id: str)
             await tab.shows(last_time=candles[400]["candle_time"])
             assert await tab.number("bar_spacing") == zoomed
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_way_back_to_the_latest_is_offered_when_it_is_out_of_view(
@@ -624,7 +624,7 @@ def test_way_back_to_the_latest_is_offered_when_it_is_out_of_view(
             await latest.click()
             await expect(latest).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_page_speaks_chinese_and_remembers_the_choice(server: LiveServer, series_id: str) -> None:
@@ -639,7 +639,7 @@ def test_page_speaks_chinese_and_remembers_the_choice(server: LiveServer, series
             await expect(tab.page.get_by_text("Factors", exact=True)).to_be_visible()
             await tab.shows(series_id=series_id, ready=1)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_theme_follows_the_choice_and_is_remembered(server: LiveServer, series_id: str) -> None:
@@ -656,7 +656,7 @@ def test_theme_follows_the_choice_and_is_remembered(server: LiveServer, series_i
             await tab.shows(ready=1)
             assert await background(tab) == light
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 async def background(tab: Tab) -> list[int]:
@@ -683,7 +683,7 @@ def test_bundle_stays_small(server: LiveServer, series_id: str) -> None:
             assert sum(len(gzip.compress(text)) for text in texts) <= 35_000
             assert len(asked) <= 30
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_an_exchange_that_cannot_be_reached_is_said_in_words(tmp_path: Path) -> None:
@@ -709,6 +709,6 @@ def test_an_exchange_that_cannot_be_reached_is_said_in_words(tmp_path: Path) -> 
             notice = tab.page.locator('[data-part="feed"]')
             await expect(notice).to_contain_text(said, timeout=20_000)
 
-    asyncio.run(scenario("en-US", "The exchange cannot be reached"))
-    asyncio.run(scenario("zh-CN", "无法连接交易所"))
+    play(scenario("en-US", "The exchange cannot be reached"))
+    play(scenario("zh-CN", "无法连接交易所"))
     server.stop()

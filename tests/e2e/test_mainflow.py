@@ -10,7 +10,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, flat
 
 TIMES = (1700000000, 1700000060, 1700000120, 1700000180)
@@ -29,7 +29,7 @@ def test_mainflow_comprehensive_ingest_frame_ws_factor_stays_consistent(
     for candle in CANDLES[:3]:
         ingest(own_server, series_id, candle)
 
-    asyncio.run(watch_the_fourth_candle(own_server, series_id, symbol))
+    play(watch_the_fourth_candle(own_server, series_id, symbol))
 
     check_reads(own_server, series_id)
     before = reads(own_server, series_id)

@@ -1,12 +1,11 @@
 """Pages that the server renders: kept up to date by a module, and whole without JavaScript."""
 
-import asyncio
 from urllib.parse import quote
 
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import open_tab
+from tests.e2e.browser import open_tab, play
 from tests.e2e.live_server import LiveServer, flat
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +32,7 @@ def test_a_filtered_ledger_keeps_up_and_stays_filtered(
             await expect(row).to_have_count(1)
             await expect(row).to_have_attribute("data-status", "in_sync")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_ledger_is_found_and_synced_without_javascript(
@@ -53,7 +52,7 @@ def test_a_ledger_is_found_and_synced_without_javascript(
             await button.click()
             await expect(tab.page.get_by_role("status")).to_have_text("The ledger is up to date.")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_the_list_of_series_leads_to_a_chart(server: LiveServer, series_id: str) -> None:
@@ -69,7 +68,7 @@ def test_the_list_of_series_leads_to_a_chart(server: LiveServer, series_id: str)
             assert tab.page.url.endswith(quote(series_id, safe=""))
             await tab.shows(series_id=series_id, candles_len=3, ready=1)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize("path", ["/", "/ledger", "/ingest", "/ledger?series_id="])
@@ -83,4 +82,4 @@ def test_no_page_is_wider_than_a_phone(server: LiveServer, path: str) -> None:
             wide = await tab.page.evaluate("document.querySelector('main').scrollWidth")
             assert wide <= 390
 
-    asyncio.run(scenario())
+    play(scenario())

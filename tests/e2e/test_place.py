@@ -1,6 +1,5 @@
 """A link opens the view that it was made of."""
 
-import asyncio
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -8,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_history import repeated
 from tests.e2e.test_live import at, rising, visit
@@ -59,7 +58,7 @@ def test_the_address_names_the_view_and_opens_it_again(server: LiveServer, serie
             await tab.page.get_by_role("button", name="Fit").click()
             await expect(tab.page).to_have_url(BARE)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_another_series_begins_at_its_newest_candle(server: LiveServer, symbol: str) -> None:
@@ -77,7 +76,7 @@ def test_another_series_begins_at_its_newest_candle(server: LiveServer, symbol: 
             await expect(tab.page).to_have_url(BARE)
             assert view(tab) == {"series_id": other}
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_time_is_shown_in_the_middle_with_the_crosshair_on_it(
@@ -95,7 +94,7 @@ def test_a_time_is_shown_in_the_middle_with_the_crosshair_on_it(
             middle = (int(shown["from"]) + int(shown["to"])) / 2
             assert middle == pytest.approx(candles[300]["candle_time"], abs=60)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_older_candles_are_brought_for_a_link(server: LiveServer, series_id: str) -> None:
@@ -113,7 +112,7 @@ def test_older_candles_are_brought_for_a_link(server: LiveServer, series_id: str
             assert int(view(tab)["from"]) == pytest.approx(wanted, abs=60)
             await expect(tab.page.get_by_test_id("toast")).to_have_count(0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_a_place_without_candles_is_said_in_words(
             else:
                 await expect(toast).to_have_count(0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_what_a_chart_cannot_hold_is_said_in_words(server: LiveServer, series_id: str) -> None:
@@ -154,4 +153,4 @@ def test_what_a_chart_cannot_hold_is_said_in_words(server: LiveServer, series_id
             await expect(tab.page.get_by_test_id("toast")).to_contain_text("holds 20,000 candles")
             await expect(tab.page.locator("[data-legend=place]")).to_contain_text("candle 1 of")
 
-    asyncio.run(scenario())
+    play(scenario())

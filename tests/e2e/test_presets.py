@@ -1,12 +1,11 @@
 """Ready choices of what is drawn."""
 
-import asyncio
 import json
 
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, golden_candles
 from tests.e2e.test_live import SOME, visit
 
@@ -47,7 +46,7 @@ def test_a_preset_switches_features_and_is_remembered(server: LiveServer, series
                 hidden_features="pen.extending pen.candidate zhongshu.alive anchor.current"
             )
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_switching_by_hand_makes_a_choice_of_ones_own(server: LiveServer, series_id: str) -> None:
@@ -68,4 +67,4 @@ def test_switching_by_hand_makes_a_choice_of_ones_own(server: LiveServer, series
             )
             assert (stored["version"], stored["state"]["other"]) == (3, 1)
 
-    asyncio.run(scenario())
+    play(scenario())

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer
 from tests.e2e.test_live import START, rising, visit
 
@@ -87,7 +87,7 @@ def test_markets_are_listed_and_one_is_chosen(
             await expect(rows(tab, "top")).to_have_attribute("aria-current", "true")
             await expect(rows(tab, "top")).to_be_focused()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def flat_at(after: int) -> dict[str, float]:
@@ -108,7 +108,7 @@ def test_an_exchange_that_cannot_be_reached_is_told(tmp_path: Path, series_id: s
             await expect(state).to_have_text("Binance cannot be reached. Trying again.")
             await expect(rows(tab, "known")).to_have_count(1)
 
-    asyncio.run(scenario())
+    play(scenario())
     alone.stop()
 
 
@@ -134,7 +134,7 @@ def test_the_side_bar_stays_as_it_was_left(server: LiveServer, series_id: str) -
             kept = json.loads(await tab.page.evaluate(f"localStorage.getItem('{UI}')"))["state"]
             assert (kept["sidebarCollapsed"], kept["activeSidebarTab"]) == (True, "Market")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_events_of_server_and_page_are_shown_and_filtered(
@@ -167,7 +167,7 @@ def test_events_of_server_and_page_are_shown_and_filtered(
             copied = await tab.page.evaluate("navigator.clipboard.readText()")
             assert copied == await log.inner_text()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_phone_has_the_side_bar_as_a_sheet_at_the_bottom(
@@ -192,4 +192,4 @@ def test_a_phone_has_the_side_bar_as_a_sheet_at_the_bottom(
             assert chart is not None
             assert chart["height"] >= 0.6 * 844 - 1
 
-    asyncio.run(scenario())
+    play(scenario())

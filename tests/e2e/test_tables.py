@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import LiveServer, flat
 from tests.e2e.test_history import repeated
 from tests.e2e.test_live import visit
@@ -55,7 +55,7 @@ def test_tables_hold_the_last_candles_and_the_structures_in_view(
             await toggle.click()
             await expect(table(tab, CANDLES)).to_have_count(0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_tables_keep_in_step_with_the_view_and_the_switches(
@@ -81,4 +81,4 @@ def test_tables_keep_in_step_with_the_view_and_the_switches(
             await expect(table(tab, CANDLES)).not_to_contain_text("123.25")
             assert len(await rows(tab, CANDLES)) == 100
 
-    asyncio.run(scenario())
+    play(scenario())

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
-from tests.e2e.browser import Tab, open_tab
+from tests.e2e.browser import Tab, open_tab, play
 from tests.e2e.live_server import ROOT, LiveServer, flat
 from tests.e2e.test_live import BEHIND, START, at, rising, visit
 
@@ -175,7 +175,7 @@ def test_idle_loading_and_loading_structures(
             await tab.shows(live_load_message="", ready=1)
             await expect(text).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_backfilling(server: LiveServer, series_id: str, locale: str) -> None:
@@ -197,7 +197,7 @@ def test_backfilling(server: LiveServer, series_id: str, locale: str) -> None:
             await says(tab, "backfilling", locale)
             await tab.shows(candles_len=9, live_load_status="ready", live_load_message="")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_empty(server: LiveServer, series_id: str, locale: str) -> None:
@@ -208,7 +208,7 @@ def test_empty(server: LiveServer, series_id: str, locale: str) -> None:
             await visit(tab, server, series_id)
             await says(tab, "empty", locale, series=series_id)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_no_series(own_server: LiveServer, locale: str) -> None:
@@ -217,7 +217,7 @@ def test_no_series(own_server: LiveServer, locale: str) -> None:
             await tab.page.goto(f"{own_server.url}/live")
             await says(tab, "no series", locale)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_candle_lamp(
             lamp = tab.page.get_by_test_id("kline-health-lamp")
             await expect(lamp.locator("[data-text]")).to_have_text(words(state, locale))
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_candle_lamp_yellow(odd: LiveServer, locale: str) -> None:
@@ -248,7 +248,7 @@ def test_candle_lamp_yellow(odd: LiveServer, locale: str) -> None:
             await expect(lamp.locator("[data-text]")).to_have_text(said)
             await expect(lamp).to_have_attribute("data-kline-status", "yellow")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_structures_behind(server: LiveServer, series_id: str, locale: str) -> None:
@@ -265,7 +265,7 @@ def test_structures_behind(server: LiveServer, series_id: str, locale: str) -> N
             await tab.shows(structure_lag=2)
             await says(tab, "structures behind", locale, n=2)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_no_ticks(server: LiveServer, series_id: str, locale: str) -> None:
@@ -286,7 +286,7 @@ def test_no_ticks(server: LiveServer, series_id: str, locale: str) -> None:
             await tab.page.clock.fast_forward(5_000)
             await expect(notice).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 async def cut(tab: Tab) -> list[WebSocketRoute]:
@@ -316,7 +316,7 @@ def test_reconnecting_and_reconnected(server: LiveServer, series_id: str, locale
             await toasts(tab, "reconnected", locale, n=2)
             await tab.shows(ws_state="open", candles_len=5)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_offline(odd: LiveServer, locale: str) -> None:
@@ -333,7 +333,7 @@ def test_offline(odd: LiveServer, locale: str) -> None:
             await expect(detail).to_have_text(words("offline", locale))
             await tab.shows(candles_len=3)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_gap(server: LiveServer, series_id: str, locale: str) -> None:
@@ -345,7 +345,7 @@ def test_gap(server: LiveServer, series_id: str, locale: str) -> None:
             await asyncio.to_thread(server.close_candle, series_id, flat(START + 300, 9))
             await toasts(tab, "gap", locale, n=2)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_out_of_sync(server: LiveServer, series_id: str, locale: str) -> None:
@@ -360,7 +360,7 @@ def test_out_of_sync(server: LiveServer, series_id: str, locale: str) -> None:
             await says(tab, "out of sync", locale)
             await tab.shows(candles_len=3)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_rebuild(server: LiveServer, series_id: str, locale: str) -> None:
@@ -373,7 +373,7 @@ def test_rebuild(server: LiveServer, series_id: str, locale: str) -> None:
             reason = "因子已重新计算" if locale == "zh-CN" else "factors recomputed"
             await toasts(tab, "rebuild", locale, reason=reason)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_bad_series(server: LiveServer, locale: str) -> None:
@@ -383,7 +383,7 @@ def test_bad_series(server: LiveServer, locale: str) -> None:
             await toasts(tab, "bad series", locale, series="nonsense")
             await expect(tab.page.get_by_role("alert")).to_have_attribute("data-level", "error")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_error(server: LiveServer, series_id: str, locale: str, state: str, path
             await tab.page.get_by_role("button", name=again).click()
             await tab.shows(candles_len=3, live_load_message="", structure_time=START + 120)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_guardrail_off_and_worker_silent(odd: LiveServer, locale: str) -> None:
@@ -417,7 +417,7 @@ def test_guardrail_off_and_worker_silent(odd: LiveServer, locale: str) -> None:
             states = ("guardrail off", "worker silent")
             await expect(said).to_have_text([words(state, locale) for state in states])
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_no_rows(server: LiveServer, locale: str) -> None:
@@ -428,7 +428,7 @@ def test_no_rows(server: LiveServer, locale: str) -> None:
                 said = tab.page.locator("[data-refresh] > p").last
                 await expect(said).to_have_text(words("no rows", locale))
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_forbidden(server: LiveServer, series_id: str, locale: str) -> None:
@@ -441,7 +441,7 @@ def test_forbidden(server: LiveServer, series_id: str, locale: str) -> None:
             await expect(tab.page.get_by_text(words("forbidden", locale))).to_be_visible()
             await expect(tab.page.locator("main form")).to_have_count(0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_no_javascript(server: LiveServer, series_id: str, locale: str) -> None:
@@ -451,4 +451,4 @@ def test_no_javascript(server: LiveServer, series_id: str, locale: str) -> None:
             await expect(tab.page.get_by_text(words("no JS", locale))).to_be_visible()
             await expect(tab.page.locator("[data-part=message]")).to_be_hidden()
 
-    asyncio.run(scenario())
+    play(scenario())
