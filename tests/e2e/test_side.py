@@ -151,6 +151,7 @@ def test_events_of_server_and_page_are_shown_and_filtered(
             log = panel.get_by_test_id("debug-log-row")
             await panel.get_by_test_id("debug-search").fill(series_id)
             batch = panel.locator('[data-event="write.http.ingest_candles_closed_batch_done"]')
+            await expect(batch).to_have_count(1)
             await expect(batch).to_have_attribute("data-source", "backend")
             await asyncio.to_thread(server.close_candle, series_id, rising(4)[3])
             done = panel.locator('[data-event="write.http.ingest_candle_closed_done"]')
