@@ -19,7 +19,12 @@ from playwright.async_api import (
     expect,
 )
 
-CHROMIUM = os.environ.get("TC_CHROMIUM") or shutil.which("chromium")
+NAMED = os.environ.get("TC_CHROMIUM")
+WHOLE, SHELL = (shutil.which(name) for name in ("chromium", "chromium-headless-shell"))
+# Tests take the one without a window, where it is: it opens a page in half the time.
+CHROMIUM = NAMED or SHELL or WHOLE
+# What is measured is measured in the one that people have.
+MEASURED = NAMED or WHOLE or SHELL
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",

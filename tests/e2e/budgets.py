@@ -28,7 +28,7 @@ from playwright.async_api import (
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from bench._candles import continued
-from tests.e2e.browser import ARGUMENTS, CHROMIUM
+from tests.e2e.browser import ARGUMENTS, MEASURED
 from tests.e2e.live_server import ROOT
 
 SERIES, OTHER = "binance:futures:LONG/USDT:1m", "binance:futures:OTHER/USDT:1m"
@@ -491,7 +491,7 @@ async def browser() -> AsyncIterator[Browser]:
     """Give a Chromium."""
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*ARGUMENTS, FOREIGN]
+            executable_path=MEASURED, args=[*ARGUMENTS, FOREIGN]
         )
         yield chromium
         await chromium.close()

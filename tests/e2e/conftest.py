@@ -17,7 +17,7 @@ NUMBERS = count(1)
 def chromium(request: pytest.FixtureRequest) -> None:
     """Skip tests of the pages where there is no browser."""
     if request.node.get_closest_marker("e2e") and CHROMIUM is None:
-        pytest.skip("no chromium on PATH, and TC_CHROMIUM is not set")
+        pytest.skip("no chromium-headless-shell or chromium on PATH, and TC_CHROMIUM is not set")
 
 
 @pytest.fixture(scope="session", autouse=True)
