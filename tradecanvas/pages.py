@@ -63,6 +63,7 @@ CONNECTION: dict[str, Text] = {
     "none": _("none yet"),
     "link.copy": _("Copy link"),
     "lamp.unknown": _("Unknown"),
+    "capacity": _("The server follows as many series as it may. Asking again every 30 s."),
     "refused": _("The server ended the connection: {reason}."),
 }
 STRUCTURES: dict[str, Text] = {
@@ -126,6 +127,7 @@ CARD: dict[str, Text] = {
     "why.unknown": _("Its pens are older than the candles on the chart; scroll back to see them."),
     "card.copy": _("Copy JSON"),
     "card.copied": _("Copied"),
+    "card.gone": _("{name}: no longer on the chart. It was not settled yet."),
     "up": _("upward"),
     "down": _("downward"),
     "unknown": _("unknown"),

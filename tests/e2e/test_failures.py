@@ -229,3 +229,27 @@ def test_what_could_not_be_brought_comes_with_the_next_connection(
             await expect(tab.page.get_by_test_id("shortcut-help")).to_be_visible()
 
     play(scenario())
+
+
+def test_an_answer_that_is_cut_off_is_read_again(server: LiveServer, series_id: str) -> None:
+    """Shows a failure: a proxy answers with a page of its own."""
+    server.fill(series_id, rising(3))
+    asked: list[str] = []
+
+    async def page_of_a_proxy(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            await route.fulfill(status=200, body="<html>", content_type="text/html")
+        else:
+            await route.continue_()
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            await tab.page.route("**/api/draw/delta?*", page_of_a_proxy)
+            await asyncio.to_thread(server.close_candle, series_id, rising(4)[3])
+            error = tab.page.locator("[data-part=message-text]")
+            await expect(error).to_have_text("Could not load structures (no answer).")
+            await tab.shows(structure_time=START + 180, structure_lag=0, live_load_message="")
+
+    play(scenario())

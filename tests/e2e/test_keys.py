@@ -1,6 +1,7 @@
 """What the keys do on /live, and that everything they do has a control to click."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -120,6 +121,15 @@ def test_search_opens_a_series_and_takes_no_letter_for_a_key(
             await press(tab, "Enter")
             await tab.shows(series_id=wanted, candles_len=1)
             await expect(search).to_have_value("")
+            await press(tab, "/")
+            await tab.page.keyboard.type("nothing/such")
+            await press(tab, "Enter")
+            toast = tab.page.get_by_text("“nothing/such” is not a series that this server knows.")
+            await expect(toast).to_be_visible()
+            await search.fill(symbol.replace("/", "").lower())
+            await press(tab, "Enter")
+            await expect(tab.view).to_have_attribute("data-series-id", re.compile(symbol))
+            await expect(search).to_have_value("")
 
     play(scenario())
 
@@ -179,6 +189,11 @@ def test_home_and_end_go_to_the_ends_of_what_is_held(server: LiveServer, series_
                 await expect(latest).to_be_visible()
                 await press(tab, back)
                 await expect(latest).to_be_hidden()
+            await press(tab, "Home")
+            await expect(latest).to_be_visible()
+            await tab.view.focus()
+            await press(tab, "ArrowRight")
+            assert await bar(tab) < 400
 
     play(scenario())
 
@@ -201,6 +216,8 @@ def test_arrows_move_the_crosshair_and_walk_through_structures(
             await press(tab, "ArrowDown")
             hovered = await tab.value("hovered")
             assert hovered
+            await expect(spoken).to_contain_text(re.compile(r"\d,\d{3}\.\d|\d\.\d"))
+            await expect(spoken).not_to_contain_text("candle 490")
             await press(tab, "ArrowDown")
             assert await tab.value("hovered") not in ("", hovered)
             await press(tab, "ArrowUp")

@@ -419,6 +419,71 @@ def test_card_shows_its_structure_whole(server: LiveServer, series_id: str) -> N
     play(scenario())
 
 
+def test_card_of_a_zhongshu_that_lives_is_never_that_of_another(
+    server: LiveServer, series_id: str
+) -> None:
+    """Shows that a page that was left open tells of what is there, not of what was."""
+    candles = golden_candles("box_2_1")
+    server.fill(series_id, candles)
+
+    def started(number: int) -> int | None:
+        at_time = candles[number]["candle_time"]
+        slices = server.get("/api/factor/slices", series_id=series_id, at_time=at_time)
+        zhongshu = slices["snapshots"].get("zhongshu", {"head": {}})
+        alive = zhongshu["head"].get("alive")
+        return alive[0]["start_time"] if alive else None
+
+    starts = [started(number) for number in range(len(candles))]
+    last = next(n for n in range(len(starts) - 1, 0, -1) if starts[n])
+    first = next(n for n in range(last, 0, -1) if starts[n] not in {None, starts[last]})
+    live = series_id.replace("TEST", "LIVE")
+    server.fill(live, candles[: first + 1])
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, live)
+            await point_at(tab, "zhongshu.alive")
+            await tab.page.mouse.down()
+            await tab.page.mouse.up()
+            card = tab.page.get_by_test_id("structure-card")
+            await expect(card.locator("pre")).to_contain_text(f'"start_time": {starts[first]}')
+            rest = candles[first + 1 : last + 1]
+            await asyncio.to_thread(server.fill, live, rest, tell=True)
+            await tab.shows(structure_time=candles[last]["candle_time"])
+            await expect(card).to_be_hidden()
+            toast = tab.page.get_by_text("Alive zhongshu: no longer on the chart.")
+            await expect(toast).to_be_visible()
+            await tab.page.mouse.move(5, 5)
+            await point_at(tab, "zhongshu.alive", from_right=True)
+            await tab.page.mouse.down()
+            await tab.page.mouse.up()
+            await expect(card.locator("pre")).to_contain_text(f'"start_time": {starts[last]}')
+
+    play(scenario())
+
+
+def test_a_finger_opens_a_card_too(server: LiveServer, series_id: str) -> None:
+    server.fill(series_id, golden_candles("box_2_1"))
+
+    async def scenario() -> None:
+        async with open_tab(has_touch=True) as tab:
+            await visit(tab, server, series_id)
+            found = await point_at(tab, "zhongshu.dead")
+            place = await tab.page.evaluate("window.pointed")
+            await tab.page.mouse.move(5, 5)
+            await tab.page.reload()
+            await tab.shows(ready=1, hovered="")
+            await expect(tab.page.get_by_test_id("kline-health-lamp")).to_be_attached()
+            await tab.page.touchscreen.tap(*place)
+            card = tab.page.get_by_test_id("structure-card")
+            await expect(card).to_contain_text(found)
+            await card.get_by_role("button", name="Close").click()
+            await expect(card).to_be_hidden()
+            await expect(tab.view).to_be_focused()
+
+    play(scenario())
+
+
 def prices(text: str) -> list[float]:
     return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\.\d+", text)]
 
@@ -462,6 +527,7 @@ async def point_at(tab: Tab, prefix: str, *, from_right: bool = False) -> str:
             await tab.painted()
             hovered = await tab.value("hovered")
             if hovered.startswith(prefix):
+                await tab.page.evaluate("place => (window.pointed = place)", [x, y])
                 return hovered
     raise AssertionError(f"nothing of {prefix} on the chart")
 

@@ -1,10 +1,9 @@
 // @ts-check
 /** Reads from the server: addresses, errors, and the patience for a ledger that is behind. */
 
-/** @import {CandlesAnswer, DrawDelta, FactorSlices, Frame} from "../types/api" */
+/** @import {CandlesAnswer, DrawDelta, Frame} from "../types/api" */
 
 export const WINDOW = 2000;
-export const LONG_WINDOW = 5000;
 const BEHIND_TRIES = 6;
 const BEHIND_WAIT_MS = 200;
 
@@ -73,20 +72,21 @@ async function detailOf(response) {
 }
 
 /**
+ * Read; fails with an `ApiError`, or with the reason of the signal.
  * @param {string} url
  * @param {AbortSignal} signal
  * @returns {Promise<any>}
  */
-async function getJson(url, signal) {
-  let response;
+export async function getJson(url, signal) {
   try {
-    response = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    if (response.ok) return await response.json();
+    throw new ApiError(response.status, await detailOf(response));
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw new ApiError(0, String(error));
+    // What is cut off or no JSON is no answer.
+    throw error instanceof ApiError ? error : new ApiError(0, String(error));
   }
-  if (!response.ok) throw new ApiError(response.status, await detailOf(response));
-  return response.json();
 }
 
 /**
@@ -130,17 +130,6 @@ export class Api {
 
   /**
    * @param {string} series_id
-   * @param {number} at_time
-   * @param {AbortSignal} signal
-   * @returns {Promise<Frame>}
-   */
-  frameAt(series_id, at_time, signal) {
-    const query = { series_id, at_time, window_candles: LONG_WINDOW };
-    return getJson(address("/api/frame/at_time", query), signal);
-  }
-
-  /**
-   * @param {string} series_id
    * @param {number} cursor_version_id
    * @param {AbortSignal} signal
    * @returns {Promise<DrawDelta>}
@@ -148,16 +137,5 @@ export class Api {
   delta(series_id, cursor_version_id, signal) {
     const query = { series_id, cursor_version_id, window_candles: WINDOW };
     return getJson(address("/api/draw/delta", query), signal);
-  }
-
-  /**
-   * @param {string} series_id
-   * @param {number} at_time
-   * @param {AbortSignal} signal
-   * @returns {Promise<FactorSlices>}
-   */
-  slices(series_id, at_time, signal) {
-    const query = { series_id, at_time, window_candles: WINDOW };
-    return getJson(address("/api/factor/slices", query), signal);
   }
 }

@@ -5,8 +5,10 @@
 /** @import {Change} from "../types/page" */
 
 export const HELD_LIMIT = 20000;
-/** How many are brought, and let go, at a time. */
+/** How many are brought at a time. */
 export const BLOCK = 2000;
+/** How many are let go at a time: too few to bring another block. */
+const TRIM = 100;
 
 /** @type {Change} */
 const NONE = { kind: "none" };
@@ -167,10 +169,10 @@ export class CandleStore {
     return { kind: "tail", from: this.#closed.length };
   }
 
-  /** Drop the oldest block once too many are held; say whether it was done. */
+  /** Drop the oldest once too many are held; say whether it was done. */
   #trim() {
     if (this.#closed.length <= HELD_LIMIT) return false;
-    this.#closed = this.#closed.slice(-(HELD_LIMIT - BLOCK));
+    this.#closed = this.#closed.slice(-(HELD_LIMIT - TRIM));
     return true;
   }
 }

@@ -5,12 +5,14 @@
  */
 
 import { barOf } from "../chart/layout.js";
-import { formatOf, nameOf, recordIn } from "./records.js";
+import { formatOf, nameOf, recordIn, readSlices } from "./records.js";
 import { candleSeconds } from "./series.js";
 /** @import {LivePage} from "./live.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {Shape} from "../types/page" */
 
+/** What may still change, so that only the newest slices say what it is. */
+const UNSETTLED = new Set(["zhongshu.alive", "pen.extending", "pen.candidate", "anchor.current"]);
 /** How many bars are shown beside a structure at least. */
 const LEAST_BARS = 20;
 
@@ -73,6 +75,8 @@ export default class StructureCard {
       document.querySelector("[data-testid=structure-card]")
     );
     this.json = "";
+    /** @type {number | undefined} */
+    this.start = undefined;
     this.part("close").addEventListener("click", () => page.select(""));
     this.part("focus").addEventListener("click", () => this.#focus());
     this.part("copy").addEventListener("click", () => void this.#copy());
@@ -85,18 +89,47 @@ export default class StructureCard {
     const selected = page.store.get("selected");
     const id = selected || page.store.get("hovered");
     const shape = page.shapes.find((one) => one.id === id);
-    page.chart.layer.setCauses([]);
-    if (!shape || page.tools?.active || (!selected && shape.kind === "box")) {
-      this.element.hidden = true;
+    if (!selected) page.chart.layer.setCauses([]);
+    if (!shape || this.#isOther(shape) || page.tools?.active || (!selected && shape.kind === "box")) {
+      this.#hide(selected);
       return;
     }
     this.#fill(shape, selected === id);
     if (!selected) return;
-    if (!recordIn(page, shape)) {
-      await page.feed.readSlices();
-      if (page.store.get("selected") === id) this.#fill(shape, true);
+    const isSettled = recordIn(page, shape) && !UNSETTLED.has(shape.feature);
+    if (!isSettled) {
+      await readSlices(page.feed);
+      if (page.store.get("selected") !== id) return;
+      this.#fill(shape, true);
     }
     if (shape.kind === "box") (await import("./why.js")).explain(page, this, shape);
+    else page.chart.layer.setCauses([]);
+  }
+
+  /**
+   * Whether the shape has the id of the one that is pinned, but began elsewhere: ids of what is not
+   * settled are used again.
+   * @param {Shape} shape
+   */
+  #isOther(shape) {
+    const { element } = this;
+    const isShown = !element.hidden && element.classList.contains("pinned");
+    return isShown && element.dataset["id"] === shape.id && this.start !== shape.points[0]?.time;
+  }
+
+  /**
+   * Close the card; what is selected and no longer there is said.
+   * @param {string} selected
+   */
+  #hide(selected) {
+    const { page, element } = this;
+    const isGone = !element.hidden && selected !== "" && selected === element.dataset["id"];
+    if (element.contains(document.activeElement)) page.view.focus({ preventScroll: true });
+    element.hidden = true;
+    page.chart.layer.setCauses([]);
+    if (!isGone || page.tools?.active) return;
+    page.select("");
+    void page.toast(this.words.say("card.gone", { name: this.part("title").textContent ?? "" }));
   }
 
   /**
@@ -107,14 +140,19 @@ export default class StructureCard {
     const { page, words } = this;
     const record = recordIn(page, shape);
     const rows = cardRows(shape, record, formatOf(page));
+    const json = JSON.stringify({ instructions: shape.items, record }, null, 2);
+    this.element.classList.toggle("pinned", pinned);
+    // What has not changed stays, with what somebody has marked in it.
+    const isSame = this.element.dataset["id"] === shape.id && this.json === json;
+    if (isSame && !this.element.hidden) return;
     if (this.element.dataset["id"] !== shape.id) this.part("why").hidden = true;
     this.element.dataset["id"] = shape.id;
-    this.element.classList.toggle("pinned", pinned);
     this.part("title").textContent = nameOf(page.words, shape.feature);
     this.part("id").textContent = shape.id;
     this.part("rows").replaceChildren(...rows.flatMap((row) => this.#row(row)));
-    this.json = JSON.stringify({ instructions: shape.items, record }, null, 2);
-    this.part("json").textContent = this.json;
+    this.json = json;
+    this.start = shape.points[0]?.time;
+    this.part("json").textContent = json;
     this.part("copy").textContent = words.say("card.copy");
     this.element.hidden = false;
   }

@@ -7,7 +7,7 @@
 import { DrawingLayer } from "../chart/drawing-layer.js";
 import { barOf } from "../chart/layout.js";
 import { readPalette } from "../chart/palette.js";
-import { Drawings, POINTS } from "./drawings.js";
+import { DRAWINGS_KEY, Drawings, POINTS } from "./drawings.js";
 import { measureText } from "./measure.js";
 import { timeOf } from "./place.js";
 import { candleSeconds } from "./series.js";
@@ -44,6 +44,9 @@ export default class DrawTools {
     this.#listen(/** @type {HTMLElement} */ (document.querySelector("[data-part=canvas]")));
     page.followers.add(() => this.#followSeries());
     page.store.subscribe(["selected"], () => this.#show());
+    addEventListener("storage", ({ key }) => {
+      if (key === DRAWINGS_KEY && this.drawings.read()) this.#show();
+    });
     document.addEventListener("themechange", () => {
       this.layer.palette = readPalette(page.view);
       this.#show();
@@ -71,7 +74,7 @@ export default class DrawTools {
       "pointerup",
       (event) => {
         const { clientX: x, clientY: y } = this.#pressed ?? event;
-        if (Math.hypot(event.clientX - x, event.clientY - y) < CLICK_REACH) this.take(place(event));
+        if (event.button === 0 && Math.hypot(event.clientX - x, event.clientY - y) < CLICK_REACH) this.take(place(event));
       },
       true,
     );
@@ -97,7 +100,7 @@ export default class DrawTools {
     this.active = "";
     this.#placed = [];
     this.#next = null;
-    this.page.store.set({ note: "" });
+    this.page.store.set({ hint: "" });
     this.#show();
     return true;
   }
@@ -210,9 +213,9 @@ export default class DrawTools {
 
   /** @param {string} key */
   #hint(key) {
-    const note = this.page.words.say(key);
-    this.page.store.set({ note });
-    this.#say(note);
+    const hint = this.page.words.say(key);
+    this.page.store.set({ hint });
+    this.#say(hint);
   }
 
   /** @param {string} text */

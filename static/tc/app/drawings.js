@@ -35,8 +35,19 @@ export class Drawings {
   constructor(storage, seriesId) {
     this.storage = storage;
     this.seriesId = seriesId;
-    const stored = readState(storage, DRAWINGS_KEY).state[seriesId];
-    if (Array.isArray(stored)) this.all = stored.filter(isDrawing);
+    this.read();
+  }
+
+  /** Take what is stored, as another tab may have changed it; say whether it has. */
+  read() {
+    const stored = readState(this.storage, DRAWINGS_KEY).state[this.seriesId];
+    const all = Array.isArray(stored) ? stored.filter(isDrawing) : [];
+    const isOther = JSON.stringify(all) !== JSON.stringify(this.all);
+    if (isOther) {
+      this.all = all;
+      this.#before = [];
+    }
+    return isOther;
   }
 
   get canUndo() {
@@ -49,6 +60,7 @@ export class Drawings {
    * @returns {Drawing}
    */
   add(kind, points) {
+    this.read();
     const used = this.all.map(({ id }) => Number(id.split(":")[1]) || 0);
     const drawing = { id: `drawing:${Math.max(0, ...used) + 1}`, kind, points };
     this.#change([...this.all, drawing]);
@@ -57,6 +69,7 @@ export class Drawings {
 
   /** @param {string} id */
   remove(id) {
+    this.read();
     const left = this.all.filter((one) => one.id !== id);
     if (left.length < this.all.length) this.#change(left);
   }

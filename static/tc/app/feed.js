@@ -72,6 +72,8 @@ export class LiveFeed {
   #olderWork = Promise.resolve();
   /** From where on a gap is being filled. */
   #gapFrom = -Infinity;
+  /** Whether a repair reads everything again. */
+  #isBroken = false;
   /** From when on there are structures. */
   drawnFrom = -Infinity;
   /** @type {FactorSlices[]} Those of candles before the window, the newest first. */
@@ -120,8 +122,10 @@ export class LiveFeed {
   /** Read candles and frame of the same series again; what is drawn stays until then. */
   async reload() {
     this.#restart();
+    this.#isBroken = true;
     await this.#guard(async (signal) => {
       const count = await (await import("./mend.js")).readAgain(this, signal);
+      this.#isBroken = false;
       this.#setStatus(count ? "ready" : "empty", count);
       await this.#loadFrame(signal);
       this.#follow();
@@ -140,27 +144,14 @@ export class LiveFeed {
     await this.#olderWork;
   }
 
-  /** Every slice that was read, the newest first. */
-  get allSlices() {
-    return this.slices ? [this.slices, ...this.olderSlices] : [];
+  /** Ends with what is shown. */
+  get signal() {
+    return this.#work.signal;
   }
 
   /** Try again what failed; candles that are drawn stay. */
   async retry() {
     await (this.candles.all.length ? this.reload() : this.open(this.seriesId));
-  }
-
-  /** Bring `slices` to the time of the drawing; without an answer they stay as they are. */
-  async readSlices() {
-    const { time } = this.overlay;
-    if (time === null || this.slices?.at_time === time) return;
-    const { signal } = this.#work;
-    try {
-      const slices = await this.api.slices(this.seriesId, time, signal);
-      if (!signal.aborted) this.slices = slices;
-    } catch (error) {
-      if (!signal.aborted && !(error instanceof ApiError)) throw error;
-    }
   }
 
   /** The connection is up: a load that failed without it is tried again. */
@@ -216,6 +207,7 @@ export class LiveFeed {
     this.#repairPlanned = false;
     this.#olderRunning = false;
     this.#gapFrom = -Infinity;
+    this.#isBroken = false;
   }
 
   #follow() {
@@ -318,7 +310,8 @@ export class LiveFeed {
       () => {
         this.#repairPlanned = false;
         this.#olderRunning = false;
-        this.#wantDelta();
+        if (this.#isBroken) void this.reload();
+        else this.#wantDelta();
       },
       () => undefined,
     );
@@ -369,8 +362,10 @@ export class LiveFeed {
   async #fillGap(expected, actual) {
     if (expected === this.#gapFrom) return;
     this.#gapFrom = expected;
+    this.#isBroken = true;
     await this.#guard(async (signal) => {
       await (await import("./mend.js")).fillGap(this, expected, actual, signal);
+      this.#isBroken = false;
       await this.#loadFrame(signal);
     });
   }

@@ -4,7 +4,7 @@
  * first block.
  */
 
-import { LONG_WINDOW, patiently } from "./api.js";
+import { address, getJson, patiently } from "./api.js";
 import { BLOCK, HELD_LIMIT } from "./candles.js";
 import { generationOf } from "./overlay.js";
 import { candleSeconds } from "./series.js";
@@ -12,6 +12,7 @@ import { candleSeconds } from "./series.js";
 /** @import {Candle} from "../types/api" */
 
 const PAGE_LIMIT = 5000;
+const LONG_WINDOW = 5000;
 /** By how many bars windows overlap: what began in one may be settled in the next only. */
 const OVERLAP = 500;
 
@@ -86,7 +87,8 @@ export async function drawOlder(feed, signal) {
   const seconds = candleSeconds(feed.seriesId);
   while ((feed.candles.all[0]?.candle_time ?? Infinity) < feed.drawnFrom) {
     const at = feed.drawnFrom + OVERLAP * seconds;
-    const read = () => feed.api.frameAt(feed.seriesId, at, signal);
+    const query = { series_id: feed.seriesId, at_time: at, window_candles: LONG_WINDOW };
+    const read = () => getJson(address("/api/frame/at_time", query), signal);
     const { draw_state: draw, factor_slices: slices } = await patiently(read, signal);
     const version = draw.next_cursor.version_id;
     // Of another generation: the next delta says so too, and everything is read again.

@@ -4,7 +4,7 @@
  * the first of them, so that the chart need not wait for it.
  */
 
-import { nameOf } from "./records.js";
+import { formatOf, nameOf, pricesText } from "./records.js";
 /** @import {ChartView} from "../chart/chart.js" */
 /** @import {SeriesControls} from "./controls.js" */
 /** @import {LivePage} from "./live.js" */
@@ -151,8 +151,11 @@ export default class Keys {
     const { page } = this;
     const last = page.feed.candles.all.length - 1;
     if (last < 0) return;
-    page.bar = Math.min(last, Math.max(0, (page.bar ?? last + (by < 0 ? 1 : 0)) + by));
-    page.chart.setCrosshair(page.bar);
+    const { range, showsHead } = page.chart;
+    const middle = range && !showsHead ? Math.round((range.from + range.to) / 2) : last;
+    const from = page.bar ?? (showsHead && by < 0 ? last + 1 : middle);
+    page.bar = Math.min(last, Math.max(0, from + by));
+    page.chart.setCrosshair(page.bar ?? last);
     page.store.set({ hovered: "" });
     page.legend?.show();
     page.tools?.preview(page.tools.atCrosshair);
@@ -182,7 +185,10 @@ export default class Keys {
     speech.say(() => {
       const hovered = this.page.store.get("hovered");
       const shapes = this.#under().filter(({ id }) => !hovered || id === hovered);
-      const names = shapes.map(({ feature }) => nameOf(this.page.words, feature));
+      const format = formatOf(this.page);
+      const names = shapes.map(
+        (shape) => `${nameOf(this.page.words, shape.feature)} ${pricesText(shape, format.price)}`,
+      );
       const bar = [...(this.page.legend?.element.children ?? [])].map((part) => part.textContent);
       return [...(hovered ? [] : bar), ...names].join("; ");
     });

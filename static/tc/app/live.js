@@ -64,7 +64,7 @@ export class LivePage {
   words = new Words(pageJson("texts"), document.documentElement.lang);
   /** @type {string[]} */
   known = pageJson("known-series");
-  store = new Store({ hovered: "", selected: "", note: "", error: "" });
+  store = new Store({ hovered: "", selected: "", hint: "", note: "", error: "" });
   api = new Api();
   /** @type {FactorCatalog} */
   catalog = pageJson("catalog");
@@ -88,8 +88,10 @@ export class LivePage {
   goal = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   linking;
-  /** @type {number | null} The bar under the crosshair. */
-  bar = null;
+  /** @type {number | null} */
+  #bar = null;
+  /** @type {number | undefined} */
+  #barTime;
   decimals = 2;
   ready = false;
   hadCandles = false;
@@ -113,12 +115,7 @@ export class LivePage {
     this.controls = new SeriesControls(partOf("series"), this.known, (series) => this.open(series));
     this.socket = this.makeSocket();
     this.feed = this.makeFeed();
-    this.badge = new ConnectionBadge(
-      element("connection-badge"),
-      partOf("connection-detail"),
-      this.words,
-      () => this.feed.candles.lastClosedTime,
-    );
+    this.badge = new ConnectionBadge(element("connection-badge"), this.words);
     this.listen();
   }
 
@@ -154,7 +151,7 @@ export class LivePage {
   }
 
   listen() {
-    this.store.subscribe(["note", "error"], () => this.showMessage());
+    this.store.subscribe(["hint", "note", "error"], () => this.showMessage());
     this.store.subscribe(["hovered", "selected"], () => {
       this.chart.layer.setFocus(this.store.get("hovered"), this.store.get("selected"));
       this.scheduleWrite();
@@ -296,7 +293,8 @@ export class LivePage {
     this.hadCandles = length > 0;
     if (isFirst) this.chart.fit();
     if (isFirst && this.goal) void this.later("place").then((place) => place.begin());
-    if (change.kind === "all") this.bar = null;
+    // Older candles may have come before it.
+    if (change.kind === "all") this.bar = candles.all.findIndex((one) => one.candle_time === this.#barTime);
     this.legend?.show();
     // Other prices of the last bar move no structure.
     if (isSameBar) this.scheduleWrite();
@@ -307,6 +305,7 @@ export class LivePage {
     const { candles, overlay, seriesId: id } = this.feed;
     this.shapes = buildShapes(overlay.active(), candles.all);
     this.chart.setShapes(this.shapes, candleSeconds(id));
+    if (this.store.get("selected")) void this.later("card").then((card) => card.update());
     this.scheduleWrite();
   }
 
@@ -342,8 +341,8 @@ export class LivePage {
   /** The text for the state of the chart; empty when there is nothing to say. */
   message() {
     const { words, feed } = this;
-    const [error, note] = [this.store.get("error"), this.store.get("note")];
-    if (error) return error;
+    const note = this.store.get("hint") || this.store.get("note");
+    if (this.store.get("error")) return this.store.get("error");
     if (feed.status === "ready") return note;
     if (feed.status === "backfilling") return words.say("backfilling", { n: this.count });
     if (feed.status !== "empty") return words.say(feed.status === "idle" ? "idle" : "loading");
@@ -359,6 +358,17 @@ export class LivePage {
     partOf("message-text").textContent = text;
     partOf("retry").hidden = this.store.get("error") === "";
     this.scheduleWrite();
+  }
+
+  /** The bar under the crosshair. */
+  get bar() {
+    return this.#bar;
+  }
+
+  /** @param {number | null} index */
+  set bar(index) {
+    this.#barTime = this.feed.candles.all[index ?? -1]?.candle_time;
+    this.#bar = this.#barTime ? index : null;
   }
 
   /** @param {string} id */

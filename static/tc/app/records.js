@@ -1,7 +1,9 @@
 // @ts-check
 /** What the ledger's slices say about a shape, and how it is written. Loaded with the first card. */
 
+import { ApiError, WINDOW, address, getJson } from "./api.js";
 import { floorIndex } from "./candles.js";
+/** @import {LiveFeed} from "./feed.js" */
 /** @import {Words} from "./i18n.js" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Candle, FactorSlices} from "../types/api" */
@@ -25,12 +27,13 @@ const RECORDS = [
 export function recordOf(shape, slices) {
   const slice = slices?.snapshots[shape.feature.split(".")[0] ?? ""];
   if (!slice) return null;
+  const start = shape.points[0]?.time;
   if (shape.feature === "zhongshu.alive") {
     const alive = slice.head["alive"];
-    return Array.isArray(alive) ? (alive[0] ?? null) : null;
+    const record = Array.isArray(alive) ? alive[0] : null;
+    return record?.start_time === start ? record : null;
   }
   const place = RECORDS.find(({ feature }) => feature === shape.feature);
-  const start = shape.points[0]?.time;
   const end = shape.points.at(-1)?.time;
   const records = place ? slice.history[place.list] : undefined;
   const found = records?.filter((record) => record[place?.start ?? ""] === start) ?? [];
@@ -54,8 +57,26 @@ function agrees(record, shape, end) {
  * @param {LivePage} page
  * @param {Shape} shape
  */
-export function recordIn(page, shape) {
-  return page.feed.allSlices.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+export function recordIn({ feed }, shape) {
+  const read = [feed.slices, ...feed.olderSlices];
+  return read.map((slices) => recordOf(shape, slices)).find(Boolean) ?? null;
+}
+
+/**
+ * Bring the slices to the time of the drawing; without an answer they stay as they are.
+ * @param {LiveFeed} feed
+ */
+export async function readSlices(feed) {
+  const { overlay, seriesId: series_id, signal } = feed;
+  const at_time = overlay.time;
+  if (at_time === null || feed.slices?.at_time === at_time) return;
+  const query = { series_id, at_time, window_candles: WINDOW };
+  try {
+    const slices = await getJson(address("/api/factor/slices", query), signal);
+    if (!signal.aborted) feed.slices = slices;
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof ApiError)) throw error;
+  }
 }
 
 /**
@@ -94,4 +115,15 @@ export function distance(candles, from, to) {
 export function nameOf(words, feature) {
   const key = `shape.${feature}`;
   return words.has(key) ? words.say(key) : feature;
+}
+
+/**
+ * The prices of a shape: of a mark one, of a box its edges, of a line its ends.
+ * @param {Shape} shape
+ * @param {(value: number) => string} price
+ */
+export function pricesText({ kind, points }, price) {
+  const [first, last] = [points[0]?.value ?? 0, points.at(-1)?.value ?? 0];
+  if (kind === "mark") return price(first);
+  return kind === "box" ? `${price(last)} – ${price(first)}` : `${price(first)} → ${price(last)}`;
 }

@@ -16,7 +16,9 @@ export default class Rest {
   constructor(page) {
     this.page = page;
     page.chart.layer.complete({ find: hitTarget, paintGaps });
-    setUpSearch(page.controls);
+    setUpSearch(page.controls, (series) => {
+      void page.toast(page.words.say("bad_series", { series }), "error");
+    });
     document.addEventListener("keydown", async (event) => (await page.later("keys")).handle(event));
     document.addEventListener("click", async (event) => {
       const isKey = /** @type {Element} */ (event.target).closest("[data-key]") !== null;

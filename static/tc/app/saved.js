@@ -1,6 +1,7 @@
 // @ts-check
 /** What the browser remembers: the last series, the factor switches, the theme. */
 
+import { parseSeries, seriesId } from "./series.js";
 /** @import {FactorCatalog} from "../types/api" */
 /** @import {Series} from "../types/page" */
 
@@ -70,7 +71,7 @@ export function loadSeries(storage) {
     const value = state[name];
     if (typeof value === "string" && value !== "") series[name] = value;
   }
-  return series;
+  return parseSeries(seriesId(series)) ?? DEFAULT_SERIES;
 }
 
 /**

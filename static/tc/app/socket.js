@@ -20,6 +20,7 @@ const STEADY_MS = 10000;
 const JITTER = 0.2;
 const PROBE = "ping";
 const PROBE_ANSWER = `unknown message type: ${PROBE}`;
+const CAPACITY_MS = 30000;
 const FINAL_CODES = [1008, 1009];
 
 /** @typedef {ReturnType<typeof setTimeout>} Timer */
@@ -80,7 +81,8 @@ export class MarketSocket {
   follow(seriesId, since) {
     if (this.#followed?.seriesId === seriesId) return;
     this.#followed = { seriesId, since };
-    if (this.#transport?.readyState === 1) this.#subscribe();
+    if (this.#state === "closed") this.start();
+    else if (this.#transport?.readyState === 1) this.#subscribe();
   }
 
   /** Stop following; messages that are still under way are ignored. */
@@ -89,6 +91,7 @@ export class MarketSocket {
     this.#followed = null;
     this.#hasFollowed = false;
     this.#resuming = false;
+    if (this.#transport) clearTimeout(this.#retryTimer);
     if (series_id === undefined || this.#transport?.readyState !== 1) return;
     this.#send({ type: "unsubscribe", series_id });
     this.#become("connecting");
@@ -102,7 +105,6 @@ export class MarketSocket {
 
   /** Give up for good. @param {string} reason */
   stop(reason) {
-    clearTimeout(this.#retryTimer);
     this.#drop();
     this.#become("closed", { reason });
   }
@@ -136,6 +138,7 @@ export class MarketSocket {
   }
 
   #subscribe() {
+    clearTimeout(this.#retryTimer);
     if (!this.#followed) return;
     const { seriesId: series_id, since } = this.#followed;
     this.#send({ type: "subscribe", series_id, since: since(), supports_batch: true });
@@ -159,9 +162,12 @@ export class MarketSocket {
     const message = JSON.parse(text);
     if (message.type === "error" && message.code === "bad_request") {
       this.#refused(message.message);
-    } else if (message.series_id === this.#followed?.seriesId) {
-      this.listener.message(message);
-    }
+    } else if (message.series_id !== this.#followed?.seriesId) {
+      return;
+    } else if (message.type === "error") {
+      this.#become("connecting", { reason: message.code });
+      this.#retryTimer = setTimeout(() => this.#subscribe(), CAPACITY_MS);
+    } else this.listener.message(message);
   }
 
   /** @param {string} reason */
@@ -204,6 +210,7 @@ export class MarketSocket {
 
   /** Let go of the transport without hearing of it again. */
   #drop() {
+    clearTimeout(this.#retryTimer);
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#steadyTimer);
     const transport = this.#transport;

@@ -5,7 +5,7 @@
  */
 
 import { visibleText } from "./card.js";
-import { formatOf, nameOf, recordIn } from "./records.js";
+import { formatOf, nameOf, pricesText, readSlices, recordIn } from "./records.js";
 /** @import {Candle} from "../types/api" */
 /** @import {LivePage} from "./live.js" */
 /** @import {Shape} from "../types/page" */
@@ -13,19 +13,20 @@ import { formatOf, nameOf, recordIn } from "./records.js";
 const CANDLES = 100;
 const REST_MS = 400;
 
-/**
- * The prices of a shape: of a mark one, of a box its edges, of a line its ends.
- * @param {Shape} shape
- * @param {(value: number) => string} price
- */
-export function pricesText({ kind, points }, price) {
-  const [first, last] = [points[0]?.value ?? 0, points.at(-1)?.value ?? 0];
-  if (kind === "mark") return price(first);
-  return kind === "box" ? `${price(last)} – ${price(first)}` : `${price(first)} → ${price(last)}`;
+/** A place for a table that stays, and keeps the focus, when the table is another one. */
+function framed() {
+  const frame = document.createElement("div");
+  frame.className = "scroll";
+  // Where it is wider than the page, keys scroll it.
+  frame.tabIndex = 0;
+  frame.role = "group";
+  return frame;
 }
 
 export default class Tables {
   #shown = "";
+  /** @type {HTMLElement[]} */
+  #frames = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #resting;
 
@@ -56,7 +57,7 @@ export default class Tables {
   async #update() {
     clearTimeout(this.#resting);
     const { chart, feed, words } = this.page;
-    if (feed.slices?.at_time !== feed.overlay.time) await feed.readSlices();
+    await readSlices(feed);
     this.#resting = undefined;
     const { all } = feed.candles;
     const { from, to } = chart.range ?? { from: 0, to: -1 };
@@ -73,7 +74,11 @@ export default class Tables {
     const text = tables.map((table) => table.innerHTML).join("");
     if (text === this.#shown) return;
     this.#shown = text;
-    this.element.replaceChildren(...tables);
+    tables.forEach((table, i) => {
+      const frame = (this.#frames[i] ??= this.element.appendChild(framed()));
+      frame.ariaLabel = table.caption?.textContent ?? "";
+      frame.replaceChildren(table);
+    });
   }
 
   /** @param {Shape} shape */
@@ -138,13 +143,6 @@ export default class Tables {
       const row = body.insertRow();
       row.append(cell("th", head, -1), ...values.map((value, i) => cell("td", value, i + 1)));
     }
-    const frame = document.createElement("div");
-    frame.className = "scroll";
-    // Where it is wider than the page, keys scroll it.
-    frame.tabIndex = 0;
-    frame.role = "group";
-    frame.ariaLabel = caption;
-    frame.append(table);
-    return frame;
+    return table;
   }
 }

@@ -30,6 +30,8 @@ export class ChartView {
   #volume;
   /** @type {StructureLayer} */
   #layer;
+  /** @type {ISeriesPrimitive<Time>[]} What lies on top first. */
+  #layers = [];
   /** @type {Palette} */
   #palette;
   /** @type {Candle[]} */
@@ -68,7 +70,7 @@ export class ChartView {
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
     this.#layer = new StructureLayer(palette);
-    this.#bars.attachPrimitive(this.#layer);
+    this.attach(this.#layer);
   }
 
   get barSpacing() {
@@ -176,6 +178,7 @@ export class ChartView {
   /** @param {ISeriesPrimitive<Time>} layer painted over what is there */
   attach(layer) {
     this.#bars.attachPrimitive(layer);
+    this.#layers.unshift(layer);
   }
 
   /** @param {DeepPartial<TimeChartOptions>} formats of times */
@@ -236,7 +239,12 @@ export class ChartView {
 
   /** @param {(pointer: Pointer) => void} listener */
   onClick(listener) {
-    this.#chart.subscribeClick((event) => listener(this.#pointer(event)));
+    this.#chart.subscribeClick((event) => {
+      // A finger hovers over nothing before it taps.
+      const { x, y } = event.point ?? { x: -1, y: -1 };
+      const hit = this.#layers.map((layer) => layer.hitTest?.(x, y)).find(Boolean);
+      listener({ ...this.#pointer(event), hovered: hit?.externalId ?? "" });
+    });
   }
 
   /**

@@ -70,3 +70,14 @@ test("a span of time is told in its two largest units", () => {
   assert.deepEqual(told, ["0", "45 sec", "1 min", "1 hr 1 min", "3 days 2 hr", "1 day"]);
   assert.equal(durationText(3660, "zh-Hans"), "1小时 1分钟");
 });
+
+test("what another tab has drawn meanwhile stays", () => {
+  const shelf = new Shelf();
+  const [one, two] = [new Drawings(shelf, "one"), new Drawings(shelf, "one")];
+  one.add("line", [A, B]);
+  two.add("level", [A]);
+  assert.deepEqual(two.all.map(({ id }) => id), ["drawing:1", "drawing:2"]);
+  assert.deepEqual([one.read(), one.read()], [true, false]);
+  assert.deepEqual(one.all, two.all);
+  assert.equal(one.canUndo, false);
+});

@@ -287,3 +287,15 @@ test("an answer may be unfinished when it is short, has holes or ends before the
   assert.equal(looksUnfinished(held(candles(60, 180)), 60), true);
   assert.equal(looksUnfinished({ candles: candles(60, 120), server_head_time: 180 }, 60), true);
 });
+
+test("a gap that could not be fetched is closed by the repair, and tried until it is", async () => {
+  const whole = held(candles(60, 120, 180, 240, 300));
+  const failed = () => new ApiError(503, "");
+  const made = await opened({ candles: [held(candles(60, 120)), failed, failed, whole] });
+  made.take({ type: "candle_closed", series_id: SID, candle: candle(300) });
+  await settle();
+  assert.deepEqual(made.candles.closed.map((one) => one.candle_time), [60, 120, 300]);
+  await pass(2 * REPAIR_WAIT_MS + 200);
+  assert.deepEqual(made.candles.closed.map((one) => one.candle_time), [60, 120, 180, 240, 300]);
+  assert.equal(count("candles"), 4);
+});

@@ -79,3 +79,9 @@ test("a factor without features is hidden and shown by its own name", () => {
   assert.deepEqual(made.hidden(catalog), ["gap"]);
   assert.equal(made.isVisible("gap"), false);
 });
+
+test("a saved series that is none is not opened", () => {
+  const state = { symbol: "X/USDT", timeframe: "abc" };
+  const shelf = new Shelf({ "trade-canvas-ui": JSON.stringify({ version: 1, state }) });
+  assert.deepEqual(loadSeries(shelf), DEFAULT_SERIES);
+});

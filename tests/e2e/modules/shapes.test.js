@@ -90,3 +90,11 @@ test("of two pivots on one candle each finds its own record", () => {
   const [low] = buildShapes([marker("pivot.major:60:support:2", 60)], HELD);
   assert.equal(recordOf(low, slices).direction, "support");
 });
+
+test("a zhongshu that lives has the record of no other", () => {
+  const alive = [{ start_time: 120, formed_time: 240 }];
+  const slices = { snapshots: { zhongshu: { history: {}, head: { alive } } } };
+  const shape = (time) => ({ feature: "zhongshu.alive", kind: "box", points: [{ time, value: 1 }] });
+  assert.equal(recordOf(shape(120), slices).formed_time, 240);
+  assert.equal(recordOf(shape(60), slices), null);
+});

@@ -178,3 +178,30 @@ test("a shutdown of the server is a lost connection", () => {
   transports[0].fail(1001, "server_shutdown");
   assert.equal(state(), "reconnecting");
 });
+
+test("where the server follows no more series that is said, and asked again", () => {
+  const made = following();
+  transports[0].receive({ type: "error", code: "capacity", message: "full", series_id: SID });
+  assert.deepEqual([state(), states.at(-1)[1].reason], ["connecting", "capacity"]);
+  assert.deepEqual(heard, ["connected"]);
+  mock.timers.tick(30000);
+  assert.equal(transports[0].sent.filter(({ type }) => type === "subscribe").length, 2);
+  assert.equal(state(), "open");
+  transports[0].receive({ type: "error", code: "capacity", message: "full", series_id: SID });
+  transports[0].fail();
+  assert.equal(state(), "reconnecting");
+  mock.timers.tick(30000);
+  assert.deepEqual(transports.slice(1).flatMap(({ sent }) => sent), []);
+  assert.equal(made.state, "reconnecting");
+});
+
+test("a series that was refused leaves the next one its chance", () => {
+  const made = following();
+  transports[0].receive({ type: "error", code: "bad_request", message: "invalid series_id" });
+  assert.equal(state(), "closed");
+  made.leave();
+  made.follow("binance:futures:BBB/USDT:1m", () => null);
+  transports[1].open();
+  assert.equal(transports[1].sent[0].series_id, "binance:futures:BBB/USDT:1m");
+  assert.equal(state(), "open");
+});

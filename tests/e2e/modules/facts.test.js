@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isOffline } from "../../../static/tc/app/connection.js";
+import { isOffline } from "../../../static/tc/app/facts.js";
 
 test("a machine without network is offline once its socket is gone", () => {
   assert.equal(isOffline(false, "reconnecting", "chart.example"), true);
