@@ -38,7 +38,7 @@ class Forming:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Candles between two times, both included, that the server does not have."""
+    """Candles that the server lacks: from `first` on, up to the one at `before`, which it has."""
 
     first: int
     before: int

@@ -1,9 +1,9 @@
-"""The application config of the composition root (its templates and commands)."""
+"""The application config of the composition root."""
 
 from django.apps import AppConfig
 
 
 class TradeCanvasConfig(AppConfig):
-    """The composition root, installed so that its commands and checks are found."""
+    """The composition root: settings, routes, and the pages that need all apps."""
 
     name = "tradecanvas"

@@ -139,6 +139,9 @@ def test_connection_opens_to_its_last_message_and_a_link(
             await expect(facts).to_contain_text("22:16")
             await facts.get_by_role("button", name="Copy link").click()
             await expect(facts).to_contain_text("Copied")
-            assert await tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
+            copied = await tab.page.evaluate("navigator.clipboard.readText()")
+            assert copied.startswith(f"{tab.page.url}&from=")
+            last = int(copied.rpartition("&to=")[2])
+            assert last >= 1700000180
 
     play(scenario())
