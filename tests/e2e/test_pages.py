@@ -83,3 +83,25 @@ def test_no_page_is_wider_than_a_phone(server: LiveServer, path: str) -> None:
             assert wide <= 390
 
     play(scenario())
+
+
+SMALL = """(selector) => [...document.querySelectorAll(selector)]
+    .filter((element) => element.checkVisibility())
+    .filter((element) => element.getBoundingClientRect().height < 44)
+    .map((element) => element.textContent.trim())"""
+
+
+def test_what_a_finger_presses_is_44_pixels_high(server: LiveServer, series_id: str) -> None:
+    server.close_candle(series_id, flat(START, 1))
+
+    async def scenario() -> None:
+        async with open_tab(viewport={"width": 390, "height": 844}) as tab:
+            await tab.page.goto(f"{server.url}/live?series_id={quote(series_id, safe='')}")
+            await tab.shows(ready=1)
+            await expect(tab.page.locator(".lamp summary")).to_have_count(3)
+            dialog = tab.page.get_by_test_id("date-dialog")
+            await dialog.evaluate("(dialog) => dialog.showModal()")
+            pressed = ".top nav a, .lamp summary, dialog button, dialog input"
+            assert await tab.page.evaluate(SMALL, pressed) == []
+
+    play(scenario())
