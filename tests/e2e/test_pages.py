@@ -1,5 +1,6 @@
 """Pages that the server renders: kept up to date by a module, and whole without JavaScript."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -31,6 +32,59 @@ def test_a_filtered_ledger_keeps_up_and_stays_filtered(
             await expect(row.locator(f'time[title="{START + 60}"]')).to_have_count(3)
             await expect(row).to_have_count(1)
             await expect(row).to_have_attribute("data-status", "in_sync")
+
+    play(scenario())
+
+
+FOCUSED = "() => document.activeElement.id"
+
+
+def test_a_list_keeps_up_after_a_click_and_says_when_it_was_refreshed(
+    server: LiveServer, series_id: str, symbol: str
+) -> None:
+    server.close_candle(series_id, flat(START, 1))
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await tab.page.clock.install(time="2026-01-30T12:00:00Z")
+            await tab.page.goto(f"{server.url}/ledger?q={symbol}")
+            row = tab.page.get_by_test_id("ledger-row")
+            said = tab.page.locator("[data-part=refreshed]")
+            await row.locator("td").last.click()
+            assert await tab.page.evaluate(FOCUSED) == "ledgers"
+            server.close_candle(series_id, flat(START + 60, 1))
+            await tab.page.clock.run_for(5_000)
+            await expect(row.locator(f'time[title="{START + 60}"]')).to_have_count(3)
+            assert await tab.page.evaluate(FOCUSED) == "ledgers"
+            await expect(said).to_have_text(re.compile("12:00:0[56]"))
+            await row.get_by_role("link").focus()
+            server.close_candle(series_id, flat(START + 120, 1))
+            async with tab.page.expect_response(re.compile("/ledger")):
+                await tab.page.clock.run_for(5_000)
+            await tab.painted()
+            await expect(row.locator(f'time[title="{START + 60}"]')).to_have_count(3)
+            await expect(said).to_have_text(re.compile("12:00:0[56]"))
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"), [("en-US", "No answer since 12:00:0"), ("zh-CN", "起无应答")]
+)
+def test_a_list_says_since_when_the_server_is_gone(
+    server: LiveServer, locale: str, text: str
+) -> None:
+    async def scenario() -> None:
+        async with open_tab(locale=locale, allowed=["ERR_FAILED"]) as tab:
+            await tab.page.clock.install(time="2026-01-30T12:00:00Z")
+            await tab.page.goto(f"{server.url}/ledger")
+            lost = tab.page.locator("[data-part=lost]")
+            await tab.page.route("**/ledger", lambda route: route.abort())
+            await tab.page.clock.run_for(5_000)
+            await expect(lost).to_contain_text(text)
+            await tab.page.unroute("**/ledger")
+            await tab.page.clock.run_for(5_000)
+            await expect(lost).to_have_text("")
 
     play(scenario())
 
