@@ -1,13 +1,16 @@
 """Pages that the server renders: kept up to date by a module, and whole without JavaScript."""
 
 import re
+import subprocess
+import sys
+import time
 from urllib.parse import quote
 
 import pytest
 from playwright.async_api import expect
 
 from tests.e2e.browser import open_tab, play
-from tests.e2e.live_server import LiveServer, flat
+from tests.e2e.live_server import ROOT, LiveServer, flat
 
 pytestmark = pytest.mark.e2e
 
@@ -121,6 +124,60 @@ def test_the_list_of_series_leads_to_a_chart(server: LiveServer, series_id: str)
             await row.get_by_role("link", name=series_id).click()
             assert tab.page.url.endswith(quote(series_id, safe=""))
             await tab.shows(series_id=series_id, candles_len=3, ready=1)
+
+    play(scenario())
+
+
+@pytest.fixture
+def waiting(server: LiveServer, series_id: str) -> None:
+    """Have a feed whose circuit is open for 90 more seconds."""
+    now = time.time()
+    rows = f"""
+from django.utils import timezone
+from ingest.models import IngestGuardrail, IngestJob
+IngestJob.objects.create(series_id="{series_id}", state="open", heartbeat_at=timezone.now())
+IngestGuardrail.objects.create(series_id="{series_id}", state="open", open_until={now + 90})
+"""
+    command = [sys.executable, "manage.py", "shell", "-c", rows]
+    subprocess.run(command, cwd=ROOT, env=server.environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.usefixtures("waiting")
+def test_an_opened_feed_counts_down_and_stays_open(server: LiveServer, series_id: str) -> None:
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await tab.page.clock.install()
+            await tab.page.goto(f"{server.url}/ingest?series_id={quote(series_id, safe='')}")
+            left = tab.page.locator("[data-left]")
+            said = await left.inner_text()
+            assert re.fullmatch(r"[78]\d s|90 s", said)
+            await tab.page.clock.run_for(1_000)
+            assert await left.inner_text() != said
+            await tab.page.get_by_text("Details").click()
+            await tab.page.get_by_text("Stop", exact=True).click()
+            async with tab.page.expect_response(re.compile("/ingest")):
+                await tab.page.clock.run_for(2_000)
+            await tab.painted()
+            button = tab.page.get_by_role("button", name="Yes, stop")
+            await button.click()
+            await expect(tab.page.locator(".said")).to_have_text(f"{series_id} is being stopped.")
+            await expect(tab.page.get_by_test_id("ingest-row")).to_have_count(1)
+
+    play(scenario())
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_feed_is_reset_without_javascript(server: LiveServer, series_id: str) -> None:
+    async def scenario() -> None:
+        async with open_tab(java_script_enabled=False) as tab:
+            await tab.page.goto(f"{server.url}/ingest?series_id={quote(series_id, safe='')}")
+            await expect(tab.page.locator("[data-left]")).to_have_text(re.compile(r"\d UTC$"))
+            await tab.page.get_by_text("Details").click()
+            await tab.page.get_by_text("Reset", exact=True).click()
+            await tab.page.get_by_role("button", name="Yes, reset").click()
+            await expect(tab.page.locator(".said")).to_contain_text(series_id)
+            row = tab.page.get_by_test_id("ingest-row")
+            await expect(row).to_have_attribute("data-circuit", "closed")
 
     play(scenario())
 

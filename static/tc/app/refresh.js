@@ -20,7 +20,8 @@ function clockText(time) {
 /** @returns {Promise<string | null>} the part as the server has it now; null without an answer */
 async function ask() {
   const options = { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) };
-  const answer = await fetch(location.href, options);
+  const link = /** @type {HTMLAnchorElement} */ (document.querySelector("[data-part=again]"));
+  const answer = await fetch(link.href, options);
   if (!answer.ok) return null;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   return page.querySelector("[data-refresh]")?.innerHTML ?? null;
