@@ -1,6 +1,7 @@
 """The admin of ledger heads and stored instructions: for looking, and to have them mended."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -15,9 +16,46 @@ from ledger.rebuild import series_rebuild
 from ledger.recovery import FAR_FUTURE
 from ledger.repair import ReadRepairService
 from ledger.selectors import heads_in
+from ledger.standing import Status, standings
 from ledger.sync import LedgerSyncService
 from market.looking import LookingAdmin, chart_link, moment, pretty
-from market.series import SeriesId
+from market.series import SeriesId, timeframe_seconds
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """Ledgers by how they are, as the page /ledger says it."""
+
+    title = gettext_lazy("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return how a ledger can be, the worst first."""
+        return list(Status.choices)
+
+    def queryset(self, request: HttpRequest, heads: QuerySet[LedgerHead]) -> QuerySet[LedgerHead]:
+        """Return the heads of the ledgers that are so."""
+        if self.value() not in Status.values:
+            return heads
+        chosen = [each.series_id for each in standings() if each.status == self.value()]
+        return heads.filter(series_id__in=chosen)
+
+
+class TimeframeFilter(admin.SimpleListFilter):
+    """Ledgers by the timeframe of their series."""
+
+    title = gettext_lazy("timeframe")
+    parameter_name = "timeframe"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the timeframes that are here, the shortest first."""
+        names = LedgerHead.objects.values_list("series_id", flat=True)
+        found = {SeriesId.parse(name).timeframe for name in names}
+        return [(each, each) for each in sorted(found, key=timeframe_seconds)]
+
+    def queryset(self, request: HttpRequest, heads: QuerySet[LedgerHead]) -> QuerySet[LedgerHead]:
+        """Return the heads of series of the chosen timeframe."""
+        chosen = self.value()
+        return heads.filter(series_id__endswith=f":{chosen}") if chosen else heads
 
 
 @admin.register(LedgerHead)
@@ -38,6 +76,7 @@ class LedgerHeadAdmin(LookingAdmin[LedgerHead]):
         "error",
         "last_refresh_at",
     )
+    list_filter = (StatusFilter, TimeframeFilter)
     ordering = ("series_id",)
     time_field = "pk"
     actions = ("refresh", "repair_overlay", "rebuild")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.browser import Tab, open_tab, play
-from tests.e2e.live_server import LiveServer
+from tests.e2e.live_server import LiveServer, flat
 from tests.e2e.test_live import START, visit
 
 pytestmark = pytest.mark.e2e
@@ -51,5 +51,23 @@ def test_rising_candles_take_the_chosen_colour_and_keep_it(
             assert await strongest(tab) == "blue"
             await choice.select_option("green-up")
             assert await strongest(tab) == "green"
+
+    play(scenario())
+
+
+def test_the_small_charts_of_all_series_take_the_chosen_colour(
+    server: LiveServer, series_id: str
+) -> None:
+    server.fill(series_id, [flat(START + 60 * i, i + 1) for i in range(3)])
+    stroke = "(line) => getComputedStyle(line).stroke"
+
+    async def scenario() -> None:
+        async with open_tab(color_scheme="light") as tab:
+            await tab.page.goto(server.url)
+            line = tab.page.locator(f'[data-series-id="{series_id}"] .spark')
+            choice = tab.page.get_by_test_id("colors-select")
+            for value, colour in (("red-up", "rgb(180, 35, 47)"), ("green-up", "rgb(15, 122, 82)")):
+                await choice.select_option(value)
+                assert await line.evaluate(stroke) == colour
 
     play(scenario())

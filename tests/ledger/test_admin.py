@@ -50,6 +50,25 @@ def test_a_row_that_has_a_time_links_to_the_chart_there(admin_client: Client) ->
     assert "&amp;at=" not in heads.content.decode()
 
 
+@pytest.mark.django_db(databases=["default", "reader"], transaction=True)
+def test_ledgers_are_filtered_by_status_and_timeframe(admin_client: Client) -> None:
+    behind, hourly = "test:spot:BEHIND/USDT:1m", "test:spot:HOURLY/USDT:1h"
+    pipeline.run_sync({SERIES: flat(1, 2), behind: flat(1, 2), hourly: flat(1, 2, step=3600)})
+    LedgerHead.objects.filter(series_id=behind).update(factor_head=START)
+
+    def shown(**query: str) -> list[str]:
+        page = admin_client.get(reverse(HEADS), query)
+        assert page.status_code == 200
+        return [head.series_id for head in page.context["cl"].result_list]
+
+    assert shown(status="behind") == [behind]
+    assert shown(status="in_sync") == sorted([SERIES, hourly])
+    assert shown(timeframe="1h") == [hourly]
+    assert shown(timeframe="1m", status="in_sync") == [SERIES]
+    assert shown(timeframe="h") == []
+    assert len(shown(status="odd")) == 3
+
+
 ACTIONS = ["refresh", "repair_overlay", "rebuild"]
 HEADS = "admin:ledger_ledgerhead_changelist"
 
