@@ -132,7 +132,7 @@ class Filler:
     async def _refuse(self, window: Window, error: Exception) -> None:
         words = str(error) or type(error).__name__
         try:
-            await self._station.worker.run(progress_refused, window.series_id, words)
+            await self._station.worker.run(progress_refused, window, words)
         except DatabaseError as failure:
             logger.warning("ingest.refusal_not_written %s", failure)
 
