@@ -472,7 +472,7 @@ class MarketLoop:
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         if kind == FailureKind.CONNECT:
             self._reach.lost(error)
-        about = {"market": self.market, "series": sorted(names), "kind": kind, "error": said}
+        about = {"market": self.market, "series": sorted(names), "kind": kind.value, "error": said}
         emit("ingest.failed", "write", None, "warn", data=about)
         now = self._station.clock()
         try:

@@ -98,6 +98,15 @@ def test_refused_connections_wait_1_2_4_8() -> None:
     assert (circuit().consecutive_failures, circuit().state) == (0, "closed")
 
 
+def test_a_connection_that_fails_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    after(0.5, Refuse())
+
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    warnings = [text for text in told if text.startswith("ingest.failed")]
+    assert len(warnings) == 1
+    assert "'kind': 'connect'" in warnings[0]
+
+
 def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then() -> None:
     """Row 2 of `ingest.md` D9."""
     feed = after(14, Refuse(times=None))
