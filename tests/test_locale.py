@@ -51,6 +51,13 @@ def test_every_text_has_its_chinese_and_no_other_is_left() -> None:
     assert translated == english_texts()
 
 
+def test_no_text_is_translated_twice() -> None:
+    written = (FOLDER / "django.po").read_text()
+
+    # The first one is the header's.
+    assert len(re.findall(r"^msgid ", written, re.MULTILINE)) == 1 + len(catalogue())
+
+
 def test_no_translate_tag_escapes_the_search() -> None:
     for path in (Path(settings.BASE_DIR) / "templates").rglob("*.html"):
         source = path.read_text()
