@@ -15,7 +15,6 @@ from django.conf import settings
 
 from ingest.circuit_rows import circuit_of, circuit_put, rows_read, rows_write
 from ingest.guardrail import (
-    UNCOUNTED,
     Circuit,
     FailureKind,
     IngestLoopGuardrail,
@@ -69,8 +68,7 @@ class Circuits:
         waits = self._each(series_ids, now, lambda g: g.on_failure(error=error, now=now, kind=kind))
         for name, wait in waits.items():
             text = "ingest.failed series_id=%s kind=%s wait=%.1f error=%r"
-            level = logging.INFO if kind in UNCOUNTED else logging.WARNING
-            logger.log(level, text, name, kind, wait, str(error))
+            logger.info(text, name, kind, wait, str(error))
         return waits
 
     def reset(self, series_ids: Iterable[str], user: str, now: float) -> None:

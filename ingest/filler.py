@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager
 
 from django.conf import settings
@@ -55,24 +56,45 @@ class Filler:
             fill = Backfill(history, self._station.worker, self._store, owner=self._station.owner)
             return await fill.fill(window)
 
-    async def sync_at_start(self, series_ids: list[str]) -> None:
-        """Fill the newest candles of these series and bring their ledgers up, where that is on."""
+    async def sync_at_start(self, series_ids: list[str], stop: asyncio.Event) -> None:
+        """Fill the newest candles of these series and bring their ledgers up, where that is on.
+
+        It ends early when told to stop.
+        """
         loop = asyncio.get_running_loop()
 
         def backfill(series: SeriesId, candles: int, to_time: int) -> int:
+            if stop.is_set():
+                raise CancelledError
             if not settings.TRADE_CANVAS_ENABLE_CCXT_BACKFILL:
                 return 0
             start = max(series.seconds, to_time - (candles - 1) * series.seconds)
             window = Window(str(series), start, to_time, "startup_sync")
-            return asyncio.run_coroutine_threadsafe(self.fill(window), loop).result().covered
+            filling = self._fill_unless_stopped(window, stop)
+            return asyncio.run_coroutine_threadsafe(filling, loop).result().covered
 
-        await self._station.worker.run(
-            run_startup_kline_sync,
-            backfill=backfill,
-            series_ids=series_ids,
-            enabled=settings.TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC,
-            target_candles=settings.TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES,
-        )
+        def sync() -> None:
+            try:
+                run_startup_kline_sync(
+                    backfill=backfill,
+                    series_ids=series_ids,
+                    enabled=settings.TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC,
+                    target_candles=settings.TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES,
+                )
+            except CancelledError:
+                logger.info("ingest.startup_sync_stopped")
+
+        await self._station.worker.run(sync)
+
+    async def _fill_unless_stopped(self, window: Window, stop: asyncio.Event) -> Filled:
+        """Fill a window; cancelled as soon as it is told to stop."""
+        fill, told = asyncio.create_task(self.fill(window)), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([fill, told], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            fill.cancel()
+        return await fill
 
     async def _look(self) -> None:
         """Begin with the newest window of each market that is free."""
@@ -110,7 +132,7 @@ class Filler:
     async def _refuse(self, window: Window, error: Exception) -> None:
         words = str(error) or type(error).__name__
         try:
-            await self._station.worker.run(progress_refused, window.series_id, words)
+            await self._station.worker.run(progress_refused, window, words)
         except DatabaseError as failure:
             logger.warning("ingest.refusal_not_written %s", failure)
 

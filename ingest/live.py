@@ -122,7 +122,8 @@ async def follow_feeds(
     filling = asyncio.create_task(filler.run(stop))
     try:
         await worker.run(leases_inherit)
-        await filler.sync_at_start(await worker.run(series_pinned, tuple(named)))
+        pinned = await worker.run(series_pinned, tuple(named))
+        await filler.sync_at_start(pinned, stop)
         await supervisor.run(stop, once=once)
     finally:
         filling.cancel()

@@ -334,15 +334,20 @@ class MarketLoop:
         except IngestPipelineError as error:
             await self._failed([error.series_id], error)
             if error.step == CANDLE_STEP:
-                for name in batches:
-                    self.feeds[name].retry_at = self._tick() + CHECK_SECONDS
+                for feed in self._feeds_of(batches).values():
+                    feed.retry_at = self._tick() + CHECK_SECONDS
                 return
         self._tell_flushed(batches, began)
-        for name, candles in batches.items():
-            self.feeds[name].committed(candles)
-            if name in self._longer:
-                self._longer[name].committed(candles)
-        await self._proven([name for name in batches if not self.feeds[name].is_proven])
+        feeds = self._feeds_of(batches)
+        for name, feed in feeds.items():
+            feed.committed(batches[name])
+        for name in batches.keys() & self._longer.keys():
+            self._longer[name].committed(batches[name])
+        await self._proven([name for name, feed in feeds.items() if not feed.is_proven])
+
+    def _feeds_of(self, names: Iterable[str]) -> dict[str, SeriesFeed]:
+        """Return the feeds of these series, but for those that were left meanwhile."""
+        return {name: self.feeds[name] for name in names if name in self.feeds}
 
     def _tell_flushed(self, batches: Mapping[str, Candles], began: float) -> None:
         """Tell what was stored, series by series, and how long that took."""
@@ -394,9 +399,9 @@ class MarketLoop:
             return
         await self._say(socket, "UNSUBSCRIBE", gone)
         for name in gone:
-            del self._live[name]
+            self._live.pop(name, None)  # or it lost its lease meanwhile
             if name not in wanted:
-                del self.feeds[name]
+                self.feeds.pop(name, None)
 
     async def _join(self, socket: Socket, names: list[str]) -> None:
         """Let more series onto an open socket, as far as their circuits admit them."""
@@ -420,12 +425,13 @@ class MarketLoop:
         logger.warning("ingest.subscribed_anew %s", ",".join(sorted(names)))
         await self._say(socket, "UNSUBSCRIBE", names)
         await self._say(socket, "SUBSCRIBE", names)
-        for name in names:
+        for name in names & set(self._live):
             self._live[name].subscribed(self._tick())
 
     async def _say(self, socket: Socket, method: str, names: Iterable[str]) -> None:
         """Subscribe to streams or leave them, at the pace that the exchange allows."""
-        streams = [stream_of(self.feeds[name].series) for name in sorted(names)]
+        feeds = self._feeds_of(sorted(names))
+        streams = [stream_of(feed.series) for feed in feeds.values()]
         for start in range(0, len(streams), STREAMS_PER_MESSAGE):
             self._messages += 1
             part = streams[start : start + STREAMS_PER_MESSAGE]
@@ -472,7 +478,7 @@ class MarketLoop:
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         if kind == FailureKind.CONNECT:
             self._reach.lost(error)
-        about = {"market": self.market, "series": sorted(names), "kind": kind, "error": said}
+        about = {"market": self.market, "series": sorted(names), "kind": kind.value, "error": said}
         emit("ingest.failed", "write", None, "warn", data=about)
         now = self._station.clock()
         try:

@@ -170,7 +170,7 @@ class PollingLoop:
     async def _failed(self, name: str, kind: FailureKind, error: Exception) -> None:
         """Tell the circuit and the job of a series; it proves itself anew."""
         said = f"{type(error).__name__}: {error}"
-        emit("ingest.failed", "write", name, "warn", data={"kind": kind, "error": said})
+        emit("ingest.failed", "write", name, "warn", data={"kind": kind.value, "error": said})
         if name in self.feeds:
             self.feeds[name].is_proven = False
         now = self._station.clock()

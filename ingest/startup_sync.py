@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from dataclasses import asdict, dataclass, field
 
 from django.db import OperationalError
@@ -79,7 +80,8 @@ def run_startup_kline_sync(  # noqa: PLR0913 (what to fill, how far, by whom, wh
 ) -> StartupSync:
     """Sync each series, one after another in text order; one that fails does not stop the next.
 
-    All take the same `now_time`. A series that another process holds for too long is `busy`.
+    All take the same `now_time`. A series that another process holds for too long is `busy`. A fill
+    that raises `CancelledError` ends it all.
     """
     result = StartupSync(enabled, target_candles)
     if not enabled:
@@ -135,6 +137,8 @@ def _sync(
         refreshed = sync.refresh_if_needed(series_id, target).refreshed
     except OperationalError:
         error = "busy"
+    except CancelledError:
+        raise
     except Exception as failure:
         logger.exception("write.startup.kline_sync.failed %s", series_id)
         error = f"{type(failure).__name__}: {failure}"

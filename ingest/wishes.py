@@ -11,7 +11,7 @@ from django.conf import settings
 from ingest.jobs import jobs_make
 from ingest.models import IngestJob, JobKind, JobState
 from market.demand import demand_counts
-from market.whitelist import whitelist_read
+from market.whitelist import whitelist_current
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def series_pinned(named: tuple[str, ...] = ()) -> list[str]:
     """Return the series that are followed for ever: these, and the whitelist where it is on."""
     pinned = set(named)
     if settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST:
-        pinned |= set(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH))
+        pinned |= set(whitelist_current(settings.TRADE_CANVAS_WHITELIST_PATH))
     return sorted(pinned)
 
 

@@ -40,10 +40,15 @@ def factor_health(series_id: str) -> Json:
 
 
 def behind(heads: Heads) -> int | None:
-    """Return by how many seconds the slowest part that is on is behind; None if one is missing."""
-    parts = [heads.factor]
-    if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
-        parts.append(heads.overlay)
+    """Return by how many seconds the slowest part that is on is behind; None if one is missing.
+
+    Drawings come from factors: where those are off, nothing is on.
+    """
+    parts = [heads.candle]
+    if settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+        parts = [heads.factor]
+        if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
+            parts.append(heads.overlay)
     delays = [delay(heads.candle, heads.sound(part)) for part in parts]
     known = [each for each in delays if each is not None]
     return max(known) if len(known) == len(delays) else None

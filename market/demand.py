@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from market import database
 from market.models import SeriesDemand
-from market.whitelist import whitelist_read
+from market.whitelist import whitelist_current
 
 TTL = timedelta(seconds=60)
 # One number for this lock in the whole database; PostgreSQL asks for it, and knows no name.
@@ -84,7 +84,7 @@ def _whitelisted() -> frozenset[str]:
     """Return the series that are followed for ever, whoever wants them."""
     if not settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST:
         return frozenset()
-    return frozenset(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH))
+    return frozenset(whitelist_current(settings.TRADE_CANVAS_WHITELIST_PATH))
 
 
 def _lock() -> None:

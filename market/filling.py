@@ -7,8 +7,8 @@ stored.
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Case, Q, When
+from django.db.models.functions import Greatest, Least, Now
 from django.utils import timezone
 
 from market import selectors
@@ -79,20 +79,30 @@ def tail_wanted(series_id: str, count: int, now: float) -> bool:
 
 def gap_wanted(series_id: str, start: int, end: int) -> bool:
     """Want the candles that a subscriber misses, at most as many as may be read back at once."""
-    base = SeriesId.parse(family_of(series_id))
+    series, base = SeriesId.parse(series_id), SeriesId.parse(family_of(series_id))
+    end += series.seconds - base.seconds
     most = settings.TRADE_CANVAS_MARKET_GAP_BACKFILL_READ_LIMIT * base.seconds
     return _want(str(base), max(start, end - most + base.seconds), end, "gap")
 
 
 def _want(series_id: str, start: int, end: int, reason: str) -> bool:
-    """Write a request into the row of a series, unless one was written or served just now."""
+    """Write a request into the row of a series, unless one was written or served just now.
+
+    A window that still waits there is made wider.
+    """
     row, _ = BackfillProgress.objects.get_or_create(series_id=series_id)
     lately = Q(requested_at__gte=Now() - COOLDOWN) | Q(updated_at__gte=Now() - COOLDOWN)
     wanted = BackfillProgress.objects.filter(pk=row.pk).exclude(
         lately & Q(wanted_start__lte=start, wanted_end__gte=end)
     )
+    waits = Q(requested_at__isnull=False)
     return bool(
-        wanted.update(requested_at=Now(), wanted_start=start, wanted_end=end, wanted_reason=reason)
+        wanted.update(
+            requested_at=Now(),
+            wanted_start=Case(When(waits, then=Least("wanted_start", start)), default=start),
+            wanted_end=Case(When(waits, then=Greatest("wanted_end", end)), default=end),
+            wanted_reason=reason,
+        )
     )
 
 

@@ -4,7 +4,7 @@ A row that is running and was not touched for a minute belongs to nobody: its pr
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from market.models import BackfillProgress, BackfillState
 
 STALE = timedelta(seconds=60)
+# SQLite keeps its own times to the millisecond, and as texts.
+TICK = timedelta(milliseconds=1)
 
 
 class BusyError(Exception):
@@ -20,12 +22,13 @@ class BusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which candles of a series are wanted, both ends included, and what for."""
+    """Which candles of a series are wanted, both ends included, what for, and since when."""
 
     series_id: str
     start: int
     end: int
     reason: str
+    requested_at: datetime | None = None
 
 
 def progress_begin(window: Window, owner: str, missing: int, seconds: int) -> None:
@@ -72,11 +75,16 @@ def progress_end(series_id: str, owner: str, *, note: str = "", error: str = "")
     mine.filter(requested_at__lte=F("started_at")).update(requested_at=None)
 
 
-def progress_refused(series_id: str, error: str) -> None:
-    """Say why a request cannot be served, and forget it."""
-    BackfillProgress.objects.filter(series_id=series_id).exclude(
-        state=BackfillState.RUNNING
-    ).update(
+def progress_refused(window: Window, error: str) -> None:
+    """Say why a request cannot be served, and forget it; one that came meanwhile stays."""
+    if window.requested_at is None:
+        return
+    BackfillProgress.objects.filter(
+        series_id=window.series_id,
+        wanted_start=window.start,
+        wanted_end=window.end,
+        requested_at__lt=window.requested_at + TICK,
+    ).exclude(state=BackfillState.RUNNING).update(
         state=BackfillState.FAILED,
         reason=F("wanted_reason"),
         error=error[:2000],
@@ -90,6 +98,12 @@ def progress_wanted() -> list[Window]:
     free = ~Q(state=BackfillState.RUNNING) | Q(updated_at__lt=Now() - STALE)
     rows = BackfillProgress.objects.filter(free, requested_at__isnull=False)
     return [
-        Window(row.series_id, row.wanted_start or 0, row.wanted_end or 0, row.wanted_reason)
+        Window(
+            row.series_id,
+            row.wanted_start or 0,
+            row.wanted_end or 0,
+            row.wanted_reason,
+            row.requested_at,
+        )
         for row in rows.order_by("-wanted_end", "series_id")
     ]

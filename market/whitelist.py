@@ -1,8 +1,14 @@
 """The series that are followed for ever; a file names them. It restricts nothing else."""
 
+import logging
 from pathlib import Path
 
 import orjson
+
+logger = logging.getLogger(__name__)
+
+_last: dict[Path, list[str]] = {}
+_told: dict[Path, str] = {}
 
 
 class BadWhitelistError(ValueError):
@@ -19,6 +25,19 @@ def whitelist_read(path: Path) -> list[str]:
         raise BadWhitelistError(f"{path} is not JSON: {error}") from None
     names = (name.strip() for name in _names(path, listed))
     return [name for name in dict.fromkeys(names) if name]
+
+
+def whitelist_current(path: Path) -> list[str]:
+    """Return what `whitelist_read` does; while that fails, what it returned last."""
+    try:
+        _last[path] = whitelist_read(path)
+    except (BadWhitelistError, OSError) as error:
+        if _told.get(path) != str(error):
+            _told[path] = str(error)
+            logger.warning("whitelist.unreadable %s", error)
+    else:
+        _told.pop(path, None)
+    return _last.get(path, [])
 
 
 def _names(path: Path, listed: object) -> list[str]:

@@ -16,7 +16,7 @@ from ingest.filler import Filler
 from ingest.rest import RestError
 from market import filling, selectors
 from market.models import BackfillProgress
-from market.progress import STALE, BusyError, Window
+from market.progress import STALE, BusyError, Window, progress_refused, progress_wanted
 from tests.exchange.clock import START
 from tests.exchange.faults import RestDown, RestPage, RestStatus
 from tests.exchange.pages import KINDS
@@ -305,6 +305,37 @@ def test_a_gap_is_filled_as_far_back_as_may_be_read(settings: Any) -> None:
         assert [c.candle_time for c in feed.stored()] == list(range(ago(109), ago(9), 60))
 
     serving(story, settings)
+
+
+def test_a_gap_of_a_derived_series_wants_all_of_its_last_candle(settings: Any) -> None:
+    settings.TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES = True
+
+    filling.gap_wanted(BTC.replace(":1m", ":5m"), 300, 600)
+
+    assert (progress().wanted_start, progress().wanted_end) == (300, 840)
+
+
+def test_a_request_makes_the_one_that_waits_wider() -> None:
+    filling.gap_wanted(BTC, 6000, 6600)
+    filling.gap_wanted(BTC, 9000, 9600)
+    assert (progress().wanted_start, progress().wanted_end) == (6000, 9600)
+
+    BackfillProgress.objects.update(requested_at=None)
+    filling.gap_wanted(BTC, 12000, 12600)
+    assert (progress().wanted_start, progress().wanted_end) == (12000, 12600)
+
+
+def test_a_request_that_came_while_another_failed_stays() -> None:
+    filling.gap_wanted(BTC, 6000, 6600)
+    (served,) = progress_wanted()
+    filling.gap_wanted(BTC, 9000, 9600)
+    progress_refused(served, "away")
+    (waiting,) = progress_wanted()
+    assert (waiting.start, waiting.end) == (6000, 9600)
+
+    progress_refused(waiting, "away")
+    assert progress_wanted() == []
+    assert (progress().state, progress().error) == ("failed", "away")
 
 
 def test_a_request_that_cannot_be_served_ends_with_the_reason(settings: Any) -> None:

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from ingest.circuit_rows import circuit_of
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
 from ledger.models import LedgerHead
+from market.candles import Candle, Candles
 from tests.exchange import wire
 from tests.exchange.clock import Clock
 from tests.exchange.faults import (
@@ -96,6 +97,15 @@ def test_refused_connections_wait_1_2_4_8() -> None:
     assert attempts(feed) == [0, 1, 3, 7, 15]
     feed.require_true()
     assert (circuit().consecutive_failures, circuit().state) == (0, "closed")
+
+
+def test_a_connection_that_fails_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    after(0.5, Refuse())
+
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    warnings = [text for text in told if text.startswith("ingest.failed")]
+    assert len(warnings) == 1
+    assert "'kind': 'connect'" in warnings[0]
 
 
 def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then() -> None:
@@ -456,6 +466,20 @@ def test_a_series_joins_an_open_socket_and_leaves_it() -> None:
     feed.require_true(ETH)
     log = feed.exchange.log
     assert (log.count("opened", "futures"), log.count("unsubscribe", "futures")) == (1, 1)
+
+
+def test_what_is_stored_of_a_series_that_was_left_meanwhile_fails_nobody() -> None:
+    candle = Candle(60, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1)
+        await feed.loop._commit({ETH: Candles.from_rows([candle])})
+        await feed.minutes(2)
+
+    feed = follow(story, BTC, markets=("BTCUSDT", "ETHUSDT"))
+
+    feed.require_true(BTC)
+    assert feed.stored(ETH) == [candle]
 
 
 def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,19 @@ def test_the_whitelist_is_followed_for_ever(settings: Settings, tmp_path: Any) -
     assert (job.kind, job.refcount) == ("whitelist", -1)
 
 
+def test_a_whitelist_that_cannot_be_read_for_a_moment_is_what_it_was(
+    settings: Settings, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = settings.TRADE_CANVAS_WHITELIST_PATH = tmp_path / "whitelist.json"
+    settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST = True
+    path.write_bytes(orjson.dumps({"series_ids": [ETH]}))
+    assert jobs_settle(NOW) == [ETH]
+    path.write_text("{")
+
+    assert [jobs_settle(NOW + second) for second in range(3)] == [[ETH]] * 3
+    assert caplog.text.count("whitelist.unreadable") == 1
+
+
 def test_a_series_nobody_watches_is_followed_until_its_idle_time_is_over() -> None:
     """Row 31 of `ingest.md` D9: what the supervisor does."""
     watch(btc=1)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -93,6 +94,26 @@ def test_a_second_one_on_the_same_database_ends_with_status_3(
     output, _ = first.communicate(timeout=20)
     assert first.returncode == 0, output
     assert rows(tmp_path, "SELECT lease_owner FROM ingest_jobs") == [("",)]
+
+
+def test_a_stop_ends_the_fill_at_the_start(tmp_path: Path, exchange: Any) -> None:
+    """Row 45 of `ingest.md` D9: while two series wait for an exchange that is away."""
+    away = {
+        "TRADE_CANVAS_BINANCE_FUTURES_REST_BASE": "http://127.0.0.1:9",
+        "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",
+        "TRADE_CANVAS_ENABLE_CCXT_BACKFILL": "1",
+    }
+    with patch.dict(exchange.settings, away):
+        process = started(tmp_path, exchange, "--series", BTC, "--series", ETH)
+    assert process.stdout is not None
+    while "ingest.started" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(1)  # now it asks for the first time
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+
+    assert process.returncode == 0, output
+    assert "ingest.startup_sync_stopped" in output
 
 
 def wait_for(folder: Path, candles: int, process: subprocess.Popen[str]) -> None:

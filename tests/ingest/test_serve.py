@@ -19,6 +19,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from ingest.management.commands import serve
+from tests.jumping import jump
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERIES = "binance:futures:SERVED/USDT:1m"
 CLOSED = "/api/market/ingest/candle_closed"
@@ -199,3 +202,25 @@ def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+
+
+def test_feeds_that_end_by_themselves_are_told_of_and_begin_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[float] = []
+
+    async def ending(stop: asyncio.Event) -> None:
+        begun.append(asyncio.get_running_loop().time())
+        if len(begun) < 3:
+            raise ValueError("odd")
+        stop.set()
+
+    async def main() -> None:
+        await asyncio.wait_for(serve.follow(asyncio.Event()), 60)
+
+    monkeypatch.setattr(serve, "follow_feeds", ending)
+    jump(main())
+
+    assert len(begun) == 3
+    assert begun[-1] - begun[0] >= 2 * serve.RESTART_SECONDS
+    assert caplog.text.count("ingest.feeds_ended") == 2

@@ -1,5 +1,6 @@
 """Start-up sync: each followed series is filled, then its ledger is brought up."""
 
+from concurrent.futures import CancelledError
 from typing import Any
 from unittest.mock import patch
 
@@ -83,6 +84,19 @@ def test_one_series_that_fails_does_not_stop_the_next() -> None:
         "",
     ]
     assert (done.series_synced, done.series_errors) == (1, 2)
+
+
+def test_a_fill_that_is_cancelled_asks_for_no_other_series() -> None:
+    asked = []
+
+    def cancelled(series: SeriesId, candles: int, to_time: int) -> int:
+        asked.append(str(series))
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        sync(cancelled, MINUTES, FIVE)
+
+    assert asked == [MINUTES]
 
 
 def test_a_series_that_is_held_for_too_long_is_busy() -> None:

@@ -68,6 +68,12 @@ def test_candles_without_a_head_row_are_a_series_too(client: Client) -> None:
     assert "/change/" not in shown(client, series_id=SERIES)
 
 
+def test_candles_alone_are_in_sync_where_factors_are_off(client: Client, settings: Any) -> None:
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = False
+
+    assert (BARE, "in_sync", "0") in ROW.findall(shown(client))
+
+
 def test_a_ledger_made_by_other_rules_is_behind(client: Client) -> None:
     LedgerHead.objects.filter(series_id=SERIES).update(rules_fingerprint="other")
 

@@ -1,6 +1,7 @@
 """/ws/market with on-demand ingest: sockets are counted, refused and let go."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,6 +235,28 @@ def test_who_subscribes_while_the_database_fails_is_served_and_counted_later(
                 await asyncio.sleep(0.01)
 
     play(scenario)
+
+
+def test_a_whitelist_that_cannot_be_read_for_a_moment_stops_nobody(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST = True
+    path = settings.TRADE_CANVAS_WHITELIST_PATH = tmp_path / "whitelist.json"
+    path.write_text(f'{{"series_ids": ["{SERIES}"]}}')
+
+    async def scenario() -> None:
+        async with connected() as socket:
+            await socket.subscribe()
+            path.write_text("{")
+            await socket.subscribe(OTHER)
+            assert await settled() == {SERIES: 1, OTHER: 1}
+            path.write_text('{"series_ids": []}')
+            await socket.say(type="unsubscribe", series_id=SERIES)
+            await socket.heard()
+            assert await settled() == {OTHER: 1}
+
+    play(scenario)
+    assert "whitelist.unreadable" in caplog.text
 
 
 def test_demand_is_renewed_before_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:

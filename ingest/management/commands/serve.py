@@ -9,6 +9,7 @@ import sys
 import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -32,6 +33,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BACKLOG = 2048
 MAX_FRAME = 64 * 1024
 FEEDS_PATIENCE = 10.0
+RESTART_SECONDS = 2.0
 FASTEST_DEMO = 600
 EXAMPLE = """
 examples:
@@ -154,7 +156,7 @@ async def serve(listener: socket.socket, *, is_loopback: bool, follows: bool = F
     hub.current()
     threading.Thread(target=_warm, name="warming", daemon=True).start()
     sweep = asyncio.create_task(recovery_sweep())
-    following = asyncio.create_task(follow_feeds(stop)) if follows else None
+    following = asyncio.create_task(follow(stop)) if follows else None
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await asyncio.wait(
         [serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
@@ -166,6 +168,17 @@ async def serve(listener: socket.socket, *, is_loopback: bool, follows: bool = F
         await asyncio.wait([following], timeout=FEEDS_PATIENCE)
     server.should_exit = True
     await serving
+
+
+async def follow(stop: asyncio.Event) -> None:
+    """Follow feeds until told to stop; what ends them before is logged, and they begin again."""
+    while not stop.is_set():
+        try:
+            await follow_feeds(stop)
+        except Exception:
+            logger.exception("ingest.feeds_ended")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RESTART_SECONDS)
 
 
 def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
