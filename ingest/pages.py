@@ -104,7 +104,7 @@ def steer(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     if action == "stop":
         query["stopped"] = "1"
-    return redirect(f"{reverse('ingest')}?{query.urlencode()}")
+    return redirect(reverse("ingest", query=query))
 
 
 def _page(request: HttpRequest, only: str, status: int = 200) -> HttpResponse:
@@ -129,7 +129,7 @@ def _page(request: HttpRequest, only: str, status: int = 200) -> HttpResponse:
         "role": settings.TRADE_CANVAS_INGEST_ROLE if has_role else "hybrid",
         "guarded": settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL,
         "silent": _silent(followed),
-        "here": f"{reverse('ingest')}?{request.GET.urlencode()}",
+        "here": reverse("ingest", query=request.GET),
         "may_write": may_write(request),
     }
     return render(request, "ingest.html", about, status=status)

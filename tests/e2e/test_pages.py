@@ -196,6 +196,23 @@ def test_no_page_is_wider_than_a_phone(server: LiveServer, path: str) -> None:
     play(scenario())
 
 
+@pytest.mark.usefixtures("waiting")
+def test_an_opened_feed_is_no_wider_than_a_phone(server: LiveServer, series_id: str) -> None:
+    async def scenario() -> None:
+        async with open_tab(viewport={"width": 390, "height": 844}) as tab:
+            await tab.page.goto(f"{server.url}/ingest?series_id={quote(series_id, safe='')}")
+            await tab.page.get_by_text("Details").click()
+            await tab.page.get_by_text("Reset", exact=True).click()
+            for name in ("Details", "Reset", "Stop"):
+                summary = tab.page.locator("summary", has_text=name)
+                box = await summary.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= 390
+                assert box["height"] >= 44
+
+    play(scenario())
+
+
 SMALL = """(selector) => [...document.querySelectorAll(selector)]
     .filter((element) => element.checkVisibility())
     .filter((element) => element.getBoundingClientRect().height < 44)

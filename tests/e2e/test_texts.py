@@ -327,6 +327,7 @@ def test_offline(odd: LiveServer, locale: str) -> None:
             named = at(odd, FILLED).replace("127.0.0.1", "chart.localhost")
             await tab.page.goto(named)
             await tab.shows(ready=1, ws_state="open", candles_len=3)
+            await expect(tab.page.get_by_test_id("kline-health-lamp")).to_be_attached()
             await tab.page.context.set_offline(offline=True)
             await connections[-1].close(code=1012)
             detail = tab.page.locator("[data-part=connection-detail]")
