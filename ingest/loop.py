@@ -111,6 +111,7 @@ class MarketLoop:
         self._stopping = asyncio.Event()
         self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0
         self._rotate_at = 0.0
+        self._in_use: Socket | None = None
         self._messages = 0
 
     def want(self, tokens: Mapping[str, int]) -> None:
@@ -219,9 +220,8 @@ class MarketLoop:
                 self._hear(await socket.recv())
                 first.set()
         except Exception:
-            if getattr(socket, "may_end", False):
-                return
-            raise
+            if socket is self._in_use:
+                raise
 
     def _hear(self, text: str | bytes) -> None:
         """Hand a frame to its series."""
@@ -256,6 +256,7 @@ class MarketLoop:
         self, socket: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
     ) -> None:
         """Read, show what forms, write what closed, and keep the socket fresh."""
+        self._in_use = socket
         tasks.create_task(self._read(socket, asyncio.Event()))
         rotating: asyncio.Task[Socket] | None = None
         while True:
@@ -282,10 +283,10 @@ class MarketLoop:
         One that cannot be opened, or says nothing, is tried again later; the old one stays in use.
         """
         await self._turn_to_connect()
-        new: Any = None
+        new: Socket | None = None
         try:
             new = await sockets.enter_async_context(self.around.connect(self._url()))
-            new.may_end, heard = True, asyncio.Event()
+            heard = asyncio.Event()
             reading = tasks.create_task(self._read(new, heard))
             await asyncio.wait_for(heard.wait(), self._stable_after)
             if reading.done():
@@ -296,7 +297,7 @@ class MarketLoop:
             if new is not None:
                 await new.close()
             return old
-        new.may_end, old.may_end = False, True  # type: ignore[attr-defined]
+        self._in_use = new
         await old.close()
         self._rotate_at = self._tick() + ROTATE_SECONDS
         return new
