@@ -117,9 +117,3 @@ def remember(rules: Rules, standing: Standing, candles: Candles) -> None:
     if _size(last) <= MOST_REMEMBERED:
         with _remembering:
             _remembered[standing.digest] = last
-
-
-def forget_candles() -> None:
-    """Forget what this process remembers."""
-    with _remembering:
-        _remembered.clear()

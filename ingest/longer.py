@@ -1,7 +1,8 @@
 """What the candles of derived series look like while they form, from what their base shows.
 
 A base candle that forms is merged with the stored ones before it in the longer candle. Those are
-read once, and then kept up from what the feed commits. Rules: `ingest.md` A5 and D6.
+read once, from where the first of the longer candles opened, and then kept up from what the feed
+commits. Rules: `ingest.md` A5 and D6.
 """
 
 from collections.abc import Iterator
@@ -15,17 +16,16 @@ class LongerForming:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self.longest = max(derived.derived_from(base).values(), default=0)
-        self._day: int | None = None
+        self._lengths = sorted(set(derived.derived_from(base).values()))
+        self._since: int | None = None
         self._stored: dict[int, Candle] = {}
         self._published: dict[str, tuple[int, float]] = {}
 
     def lacks(self, candle: Candle) -> tuple[int, int] | None:
         """Return from when to when stored candles are to be read before this one is shown."""
-        opened = candle.candle_time - candle.candle_time % self.longest if self.longest else 0
-        if not self.longest or self._day == opened:
-            return None
-        return opened, candle.candle_time - 1
+        time = candle.candle_time
+        opened = min((time - time % seconds for seconds in self._lengths), default=None)
+        return None if opened is None or opened == self._since else (opened, time - 1)
 
     def read(self, start: int, end: int) -> Candles:
         """Read stored candles of the base; blocking work."""
@@ -33,14 +33,14 @@ class LongerForming:
 
     def begin(self, start: int, stored: Candles) -> None:
         """Begin with what was stored since a time."""
-        self._day = start
+        self._since = start
         self._stored = {candle.candle_time: candle for candle in stored.rows()}
 
     def committed(self, candles: Candles) -> None:
         """Take in base candles that were stored meanwhile."""
-        if self._day is not None:
+        if self._since is not None:
             fresh = {candle.candle_time: candle for candle in candles.rows()}
-            self._stored |= {time: c for time, c in fresh.items() if time >= (self._day or 0)}
+            self._stored |= {time: c for time, c in fresh.items() if time >= (self._since or 0)}
 
     def shown(self, candle: Candle, tick: float, interval: float) -> Iterator[tuple[str, Candle]]:
         """Yield what forms now, by series, each as often as `interval` seconds allow."""

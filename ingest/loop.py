@@ -16,6 +16,7 @@ import orjson
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import F
+from websockets.exceptions import WebSocketException
 
 from ingest.asking import Asker
 from ingest.binance import (
@@ -47,7 +48,7 @@ from market.series import SeriesId
 logger = logging.getLogger(__name__)
 
 TEND_SECONDS, ASK_SECONDS, CHECK_SECONDS, NOTE_SECONDS = 0.1, 0.25, 1.0, 5.0
-ROTATE_SECONDS = 23.5 * 3600
+ROTATE_SECONDS, ROTATE_AGAIN_SECONDS = 23.5 * 3600, 300.0
 CLOCK_SECONDS = 300.0
 FLUSH_PATIENCE = 5.0
 FIXED_WAIT = 2.0
@@ -109,6 +110,8 @@ class MarketLoop:
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0
+        self._rotate_at = 0.0
+        self._in_use: Socket | None = None
         self._messages = 0
 
     def want(self, tokens: Mapping[str, int]) -> None:
@@ -184,6 +187,7 @@ class MarketLoop:
             await self._turn_to_connect()
             socket = await sockets.enter_async_context(self.around.connect(self._url()))
             self._opened = self._checked = self._tick()
+            self._rotate_at = self._opened + ROTATE_SECONDS
             self._reach.found()
             emit("ingest.connected", "write", data={"market": self.market, "series": sorted(names)})
             connected = self._station.clock()
@@ -210,15 +214,14 @@ class MarketLoop:
         return f"{self.around.base}/stream?streams={streams}"
 
     async def _read(self, socket: Socket, first: asyncio.Event) -> None:
-        """Hear a socket until it fails; one that was replaced may end."""
+        """Hear a socket until it fails; one that is not the one in use may end."""
         try:
             while True:
                 self._hear(await socket.recv())
                 first.set()
         except Exception:
-            if getattr(socket, "is_replaced", False):
-                return
-            raise
+            if socket is self._in_use:
+                raise
 
     def _hear(self, text: str | bytes) -> None:
         """Hand a frame to its series."""
@@ -253,32 +256,50 @@ class MarketLoop:
         self, socket: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
     ) -> None:
         """Read, show what forms, write what closed, and keep the socket fresh."""
-        heard = asyncio.Event()
-        tasks.create_task(self._read(socket, heard))
+        self._in_use = socket
+        tasks.create_task(self._read(socket, asyncio.Event()))
+        rotating: asyncio.Task[Socket] | None = None
         while True:
             await asyncio.sleep(TEND_SECONDS)
             await self._show_forming()
             await self._flush()
             if self._stopping.is_set():
                 raise StoppedError
+            if rotating is not None:  # until then nothing is subscribed, on neither socket
+                if rotating.done():
+                    socket, rotating = rotating.result(), None
+                continue
             if self._tick() - self._checked >= CHECK_SECONDS:
                 self._checked = self._tick()
                 await self._check(socket)
-            if self._tick() - self._opened >= ROTATE_SECONDS:
-                socket = await self._replaced(socket, sockets, tasks)
-                self._opened = self._tick()
+            if self._tick() >= self._rotate_at:
+                rotating = tasks.create_task(self._replaced(socket, sockets, tasks))
 
     async def _replaced(
         self, old: Socket, sockets: AsyncExitStack, tasks: asyncio.TaskGroup
     ) -> Socket:
-        """Open the next socket, and close the old one when the next one is heard."""
+        """Open the next socket, and close the old one when the next one is heard.
+
+        One that cannot be opened, or says nothing, is tried again later; the old one stays in use.
+        """
         await self._turn_to_connect()
-        new = await sockets.enter_async_context(self.around.connect(self._url()))
-        heard = asyncio.Event()
-        tasks.create_task(self._read(new, heard))
-        await asyncio.wait_for(heard.wait(), self._stable_after)
-        old.is_replaced = True  # type: ignore[attr-defined]
+        new: Socket | None = None
+        try:
+            new = await sockets.enter_async_context(self.around.connect(self._url()))
+            heard = asyncio.Event()
+            reading = tasks.create_task(self._read(new, heard))
+            await asyncio.wait_for(heard.wait(), self._stable_after)
+            if reading.done():
+                raise ConnectionError("it ended at once")
+        except (OSError, WebSocketException) as error:
+            logger.warning("ingest.not_rotated %s %r", self.market, error)
+            self._rotate_at = self._tick() + ROTATE_AGAIN_SECONDS
+            if new is not None:
+                await new.close()
+            return old
+        self._in_use = new
         await old.close()
+        self._rotate_at = self._tick() + ROTATE_SECONDS
         return new
 
     async def _show_forming(self) -> None:

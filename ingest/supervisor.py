@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 Place = tuple[str, str, int]
 SETTLE_SECONDS = 1.0
 STOP_PATIENCE = 8.0
-RESTART_SECONDS = 2.0
 
 
 class IngestSupervisor:

@@ -28,7 +28,6 @@ MAX_SHOWN = 1000
 # A larger time could not be told apart from its neighbours by JavaScript, or overflow a column.
 LATEST_TIME = 2**53 - 1
 
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Time = Annotated[int, Field(ge=0, le=2**63 - 1)]
 SeriesText = Annotated[str, Field(min_length=1)]
 

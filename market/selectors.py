@@ -73,11 +73,6 @@ def candles_closed(series: SeriesId, since: int | None, limit: int, now: float) 
     return closed_only(found, now, series.seconds)
 
 
-def candles_before(series_id: str, time: int, count: int) -> Candles:
-    """Return the `count` newest candles earlier than `time`."""
-    return _reversed(SELECT + " AND candle_time < %s" + NEWEST_FIRST, [series_id, time, count])
-
-
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """The candles of a series in (after, to_time], all of them up to there if `after` is None.

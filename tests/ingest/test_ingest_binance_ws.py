@@ -1,6 +1,7 @@
 """The loop of Binance streams against the exchange of the tests, in virtual time."""
 
 import asyncio
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -495,6 +496,61 @@ def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.Monkey
     assert len(opened) >= 3
     assert all(ending >= following for ending, following in zip(ended, opened[1:], strict=False))
     assert circuit().consecutive_failures == 0
+
+
+class Mute:
+    """A connection that opens and says nothing."""
+
+    is_closed = False
+
+    async def recv(self) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def send(self, message: str) -> None:
+        raise AssertionError(message)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_next_connection_that_is_silent_leaves_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingest.loop.ROTATE_SECONDS", 130.0)
+    monkeypatch.setattr("ingest.loop.ROTATE_AGAIN_SECONDS", 45.0)
+    mute = Mute()
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1)
+        connect = feed.around.connect
+        feed.around.connect = lambda _: nullcontext(mute)
+        await asyncio.sleep(95)
+        assert not mute.is_closed  # it is waited for, and the minute that closed at 150 is stored
+        assert feed.stored()[-1].candle_time == int(feed.exchange.clock.local()) // 60 * 60 - 60
+        feed.around.connect = connect
+        await feed.minutes(2)
+
+    feed = follow(story)
+
+    feed.require_true()
+    assert mute.is_closed
+    assert caplog.text.count("ingest.not_rotated") == 1
+    assert "ingest.failed" not in caplog.text
+    assert feed.exchange.log.count("opened", "futures") == 2
+
+
+@pytest.mark.parametrize("fault", [CloseAtOnce(at=90), Refuse(at=90)], ids=["closed", "refused"])
+def test_a_next_connection_that_ends_leaves_the_one_before(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingest.loop.ROTATE_SECONDS", 100.0)
+    monkeypatch.setattr("ingest.loop.ROTATE_AGAIN_SECONDS", 45.0)
+    feed = after(4, fault)
+
+    feed.require_true()
+    assert caplog.text.count("ingest.not_rotated") == 1
+    assert "ingest.failed" not in caplog.text
 
 
 def test_fifty_series_that_all_lose_their_socket_come_back_together() -> None:

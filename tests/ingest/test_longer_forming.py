@@ -55,6 +55,21 @@ def test_each_derived_series_is_shown_only_so_often_and_a_new_bucket_at_once() -
     assert len(list(longer.shown(forming._replace(candle_time=300), 10.31, 0.25))) == 1
 
 
+def test_every_derived_series_is_shown_from_where_its_candle_opened(settings: Settings) -> None:
+    """No timeframe divides the other: at 11:10, 45m opened at 10:30 and 1h at 11:00."""
+    settings.TRADE_CANVAS_DERIVED_TIMEFRAMES = ["45m", "1h"]
+    longer = LongerForming(BTC)
+    forming = Candle(40200, 2.0, 2.0, 2.0, 2.0, 1.0)
+
+    assert longer.lacks(forming) == (37800, 40199)
+    longer.begin(37800, Candles.from_rows([Candle(37800, 9.0, 9.0, 9.0, 9.0, 1.0)]))
+    shown = dict(longer.shown(forming, 1.0, 0.25))
+
+    assert shown[BTC.replace(":1m", ":45m")] == Candle(37800, 9.0, 9.0, 2.0, 2.0, 2.0)
+    assert shown[BTC.replace(":1m", ":1h")] == forming._replace(candle_time=39600)
+    assert longer.lacks(forming._replace(candle_time=40500)) == (39600, 40499)
+
+
 def test_what_is_stored_is_read_once_a_bucket_and_then_kept_up() -> None:
     longer = LongerForming(BTC)
     forming = Candle(660, 2.0, 3.0, 2.0, 3.0, 1.0)

@@ -12,9 +12,9 @@ from django.test import Client, override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from factors import resuming
 from factors.engine.plugins.pivot import Pivot
 from factors.models import FactorEvent, FactorHeadSnapshot
-from factors.resuming import forget_candles
 from ingest import pipeline
 from ledger import advance, frames
 from ledger.advance import IngestPipelineError, refresh_series_sync
@@ -257,7 +257,7 @@ def test_what_a_process_remembers_changes_nothing(seed: int, case: Candles) -> N
 
     for place, row in enumerate(short.rows()):
         if generator.random() < 0.2:
-            forget_candles()
+            resuming._remembered.clear()
         if generator.random() < 0.1:
             pipeline.run_sync({SERIES: Candles.from_rows([row._replace(high=row.high + 3)])})
         pipeline.run_sync({SERIES: short.take(slice(place, place + 1)).at_ordinal(0)})

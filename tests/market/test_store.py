@@ -94,11 +94,6 @@ def test_after_excludes_its_time() -> None:
     assert times(selectors.candles_after(SERIES, minute(1), 9, minute(2))) == [minute(2)]
 
 
-def test_before_gives_the_newest_earlier_ones() -> None:
-    stored(range(5))
-    assert times(selectors.candles_before(SERIES, minute(3), 2)) == [minute(1), minute(2)]
-
-
 def test_stretches_look_back_over_holes_and_do_not_mix() -> None:
     stored([0, 3, 4, 9])
     stored([2, 3], OTHER)
