@@ -110,7 +110,7 @@ def test_a_stop_ends_the_fill_at_the_start(tmp_path: Path, exchange: Any) -> Non
         assert process.poll() is None
     time.sleep(1)  # now it asks for the first time
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=10)
 
     assert process.returncode == 0, output
     assert "ingest.startup_sync_stopped" in output
