@@ -1,12 +1,14 @@
-"""How requests are served: one thread each from first middleware to view, and streams that end."""
+"""How requests are served: one thread each, files at once, and streams that end."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
@@ -16,6 +18,7 @@ from tradecanvas.handler import OneThreadHandler
 
 THREADS: list[str] = []
 CLOSED: list[str] = []
+FILE = "/static/tc/app/series.js"
 
 
 def note(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
@@ -71,7 +74,11 @@ def handler(settings: Settings) -> OneThreadHandler:
 
 
 def served(
-    handler: OneThreadHandler, where: str, method: str = "GET", leave_after: int = 9
+    handler: OneThreadHandler,
+    where: str,
+    method: str = "GET",
+    leave_after: int = 9,
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> list[Any]:
     """Serve a request to a client that leaves after so many messages; return the messages."""
     sent: list[Any] = []
@@ -92,7 +99,7 @@ def served(
                 left.set()
 
         scope = {"type": "http", "method": method, "path": where, "query_string": b""}
-        await asyncio.wait_for(handler(scope | {"headers": []}, receive, send), 10)
+        await asyncio.wait_for(handler(scope | {"headers": headers}, receive, send), 10)
 
     async_to_sync(serve)()
     return sent
@@ -125,3 +132,57 @@ def test_threads_that_last_keep_their_connections(handler: OneThreadHandler) -> 
     served(handler, "/plain")
 
     assert set(THREADS) == {"read_0"}
+
+
+def header(start: Any, name: str) -> str | None:
+    return dict(start["headers"]).get(name.encode(), b"").decode() or None
+
+
+@pytest.mark.parametrize("name", ["tc/style.css", "tc/app/series.js"])
+def test_a_file_comes_whole_from_the_event_loop(name: str, handler: OneThreadHandler) -> None:
+    file = (Path(str(django_settings.BASE_DIR)) / "static" / name).read_bytes()
+
+    start, *parts = served(handler, f"/static/{name}")
+
+    assert start["status"] == 200
+    assert b"".join(part["body"] for part in parts) == file
+    assert header(start, "Content-Length") == str(len(file))
+    assert header(start, "X-Content-Type-Options") == "nosniff"
+    assert header(start, "ETag")
+    assert THREADS == []
+
+
+def test_a_file_that_is_known_is_not_sent_again(handler: OneThreadHandler) -> None:
+    etag = dict(served(handler, FILE)[0]["headers"])[b"ETag"]
+
+    start, body = served(handler, FILE, headers=[(b"if-none-match", etag)])
+
+    assert (start["status"], body["body"]) == (304, b"")
+
+
+def test_only_part_of_a_file_is_sent_when_asked(handler: OneThreadHandler) -> None:
+    start, body = served(handler, FILE, headers=[(b"range", b"bytes=3-6")])
+
+    assert start["status"] == 206
+    assert header(start, "Content-Length") == "4"
+    assert len(body["body"]) == 4
+
+
+def test_the_head_of_a_file_has_no_body(handler: OneThreadHandler) -> None:
+    start, body = served(handler, FILE, "HEAD")
+
+    assert (start["status"], body["body"]) == (200, b"")
+    assert header(start, "Content-Length") == header(served(handler, FILE)[0], "Content-Length")
+
+
+def test_a_file_is_only_read(handler: OneThreadHandler) -> None:
+    start, body = served(handler, FILE, "POST")
+
+    assert (start["status"], body["body"]) == (405, b"")
+    assert header(start, "Allow") == "GET, HEAD"
+
+
+def test_what_is_no_file_is_asked_of_the_views(handler: OneThreadHandler) -> None:
+    start, *_ = served(handler, "/static/tc/none.js")
+
+    assert start["status"] == 404

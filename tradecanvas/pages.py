@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import TypeAlias
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,9 @@ from market.clock import demo_clock
 from tradecanvas.modules import modules_of
 
 Text: TypeAlias = Promise | dict[str, Promise]
+
+# The candles that the page begins with: `WINDOW` of its module `api.js`.
+WINDOW = 2000
 
 STATES: dict[str, Text] = {
     "idle": _("Getting ready…"),
@@ -253,18 +257,29 @@ def presets() -> list[Json]:
     ]
 
 
+def first_reads(series_id: str) -> list[str]:
+    """Return what the page of a series reads first, written as its modules write it."""
+    series = quote(series_id, safe="")
+    return [
+        f"/api/market/candles?series_id={series}&limit={WINDOW}",
+        f"/api/frame/live?series_id={series}&window_candles={WINDOW}",
+    ]
+
+
 def live(request: HttpRequest) -> HttpResponse:
     """Show the live chart; its modules load everything else."""
     clock = demo_clock()
+    known, asked = series_with_candles(), request.GET.get("series_id", "")
     about = {
         "texts": TEXTS,
-        "known_series": series_with_candles(),
+        "known_series": known,
         "catalog": catalog(),
         "factors": switches(),
         "presets": presets(),
         "shortcuts": SHORTCUTS,
         "may_debug": settings.TRADE_CANVAS_ENABLE_DEBUG_API and may_write(request),
         "modules": modules_of("tc/app/live.js"),
+        "reads": first_reads(asked) if asked in known else [],
         "demo": clock
         and _("Demo: recorded candles, played %s times as fast.") % f"{clock.speed:g}",
     }

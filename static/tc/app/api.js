@@ -72,6 +72,18 @@ async function detailOf(response) {
 }
 
 /**
+ * What the page asked for before its modules came, each once: the content, the answer if it is an
+ * error, null if there was none.
+ * @param {string} url
+ * @returns {Promise<any> | null}
+ */
+function firstRead(url) {
+  const reading = globalThis.firstReads?.[url] ?? null;
+  delete globalThis.firstReads?.[url];
+  return reading;
+}
+
+/**
  * Read; fails with an `ApiError`, or with the reason of the signal.
  * @param {string} url
  * @param {AbortSignal} signal
@@ -79,7 +91,10 @@ async function detailOf(response) {
  */
 export async function getJson(url, signal) {
   try {
-    const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    const first = await firstRead(url);
+    signal.throwIfAborted();
+    if (first !== null && !(first instanceof Response)) return first;
+    const response = first ?? (await fetch(url, { signal, headers: { Accept: "application/json" } }));
     if (response.ok) return await response.json();
     throw new ApiError(response.status, await detailOf(response));
   } catch (error) {

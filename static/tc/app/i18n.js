@@ -12,10 +12,9 @@ export function pageJson(id) {
 }
 
 export class Words {
-  /** @type {Record<number, Intl.NumberFormat>} By decimals; to make one costs more than its use. */
-  #numbers = {};
-  /** @type {Intl.NumberFormat | undefined} */
-  #percents;
+  /** @type {Record<string, any>} Formats by their use; to make one costs more than to use it. */
+  #formats = {};
+  timeZone = "UTC";
 
   /**
    * @param {Texts} texts
@@ -25,19 +24,12 @@ export class Words {
     this.texts = texts;
     this.locale = locale;
     this.plural = new Intl.PluralRules(locale);
-    this.setZone("UTC");
   }
 
   /** @param {string} timeZone of all times from now on */
   setZone(timeZone) {
     this.timeZone = timeZone;
-    this.clock = new Intl.DateTimeFormat(this.locale, {
-      dateStyle: "medium",
-      timeStyle: "short",
-      hourCycle: "h23",
-      timeZone,
-    });
-    this.offset = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "shortOffset" });
+    this.#formats = {};
   }
 
   /**
@@ -65,7 +57,7 @@ export class Words {
    * @returns {string}
    */
   number(value, decimals) {
-    return (this.#numbers[decimals ?? -1] ??= new Intl.NumberFormat(this.locale, {
+    return (this.#formats[`number ${decimals}`] ??= new Intl.NumberFormat(this.locale, {
       minimumFractionDigits: decimals ?? 0,
       maximumFractionDigits: decimals ?? 8,
     })).format(value);
@@ -77,7 +69,7 @@ export class Words {
    * @returns {string}
    */
   percent(ratio) {
-    return (this.#percents ??= new Intl.NumberFormat(this.locale, {
+    return (this.#formats["percent"] ??= new Intl.NumberFormat(this.locale, {
       style: "percent",
       minimumFractionDigits: 2,
       maximumFractionDigits: 2,
@@ -91,7 +83,12 @@ export class Words {
    * @returns {string}
    */
   time(seconds) {
-    return /** @type {Intl.DateTimeFormat} */ (this.clock).format(seconds * 1000);
+    return (this.#formats["time"] ??= new Intl.DateTimeFormat(this.locale, {
+      dateStyle: "medium",
+      timeStyle: "short",
+      hourCycle: "h23",
+      timeZone: this.timeZone,
+    })).format(seconds * 1000);
   }
 
   /**
@@ -100,7 +97,13 @@ export class Words {
    * @returns {string}
    */
   zonedTime(seconds) {
-    const parts = this.offset?.formatToParts(seconds * 1000) ?? [];
+    this.#formats["zone"] ??= new Intl.DateTimeFormat("en", {
+      timeZone: this.timeZone,
+      timeZoneName: "shortOffset",
+    });
+    const parts = /** @type {Intl.DateTimeFormatPart[]} */ (
+      this.#formats["zone"].formatToParts(seconds * 1000)
+    );
     const name = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
     return `${this.time(seconds)} ${name.replace("GMT", "UTC").replace(/\+0$/, "")}`;
   }

@@ -26,6 +26,7 @@ import { Store } from "./store.js";
 const OLDER_WHEN_LEFT = 200;
 const LINK_AFTER_MS = 400;
 const EVENTS_KEPT = 500;
+const FIRST_READS_MS = 250;
 /** What comes with its first use, so that the chart need not wait for it. */
 const LATER = {
   calendar: () => import("./calendar.js"),
@@ -426,4 +427,9 @@ export class LivePage {
   }
 }
 
+// Made with its candles, the chart is painted once, not empty first; a slow server is not waited for.
+await Promise.race([
+  Promise.all(Object.values(globalThis.firstReads ?? {})),
+  new Promise((resolve) => setTimeout(resolve, FIRST_READS_MS)),
+]);
 new LivePage().start();

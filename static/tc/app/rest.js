@@ -4,6 +4,7 @@
  * is fetched now, while the server surely answers.
  */
 
+import { paintEdges } from "../chart/edges.js";
 import { paintGaps } from "../chart/gaps.js";
 import { hitTarget } from "../chart/hit.js";
 import "./mend.js";
@@ -15,7 +16,7 @@ export default class Rest {
   /** @param {LivePage} page */
   constructor(page) {
     this.page = page;
-    page.chart.layer.complete({ find: hitTarget, paintGaps });
+    page.chart.layer.complete({ find: hitTarget, paintGaps, paintEdges });
     setUpSearch(page.controls, (series) => {
       void page.toast(page.words.say("bad_series", { series }), "error");
     });

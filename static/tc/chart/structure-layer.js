@@ -40,7 +40,7 @@ export class StructureLayer {
   #isVisible = (/** @type {string} */ _feature) => true;
   #formatPrice = (/** @type {number} */ price) => String(price);
   /** @type {Later} */
-  #later = { find: () => null, paintGaps: () => {} };
+  #later = { find: () => null, paintGaps: () => {}, paintEdges: () => {} };
   #hovered = "";
   #selected = "";
   /** @type {Set<string>} What made the selected one. */
@@ -240,26 +240,11 @@ export class StructureLayer {
     context.fillRect(a.x, a.y, width, height);
     applyStroke(context, stroke);
     context.strokeRect(a.x, a.y, width, height);
-    if (shape.id === this.#selected) this.#paintEdgePrices(context, shape, b.x, [a.y, b.y]);
+    if (shape.id === this.#selected) {
+      const prices = shape.points.map(({ value }) => this.#formatPrice(value));
+      this.#later.paintEdges(context, prices, [b.x, a.y, b.y], this.#palette);
+    }
     resetStroke(context);
-  }
-
-  /**
-   * The two prices of a box, outside of its edges, at its right end.
-   * @param {CanvasRenderingContext2D} context
-   * @param {Shape} shape
-   * @param {number} right
-   * @param {[number, number]} edges
-   */
-  #paintEdgePrices(context, { points }, right, [top, bottom]) {
-    const [zg, zd] = points.map((point) => this.#formatPrice(point.value));
-    context.globalAlpha = 1;
-    context.fillStyle = this.#palette.text;
-    context.font = `11px ${this.#palette.font}`;
-    context.textAlign = "right";
-    const x = Math.min(right, context.canvas.clientWidth - 4);
-    context.fillText(`ZG ${zg}`, x, top - 7);
-    context.fillText(`ZD ${zd}`, x, bottom + 15);
   }
 }
 

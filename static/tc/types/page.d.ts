@@ -5,6 +5,11 @@ import type { Palette } from "../chart/palette.js";
 import type { LiveFeed } from "../app/feed.js";
 import type { Instruction, MarketMessage, Point } from "./api";
 
+declare global {
+  /** What the page asked for before its modules came, by address: see `getJson`. */
+  var firstReads: Record<string, Promise<unknown>> | undefined;
+}
+
 export type Texts = Record<string, string | { one: string; other: string }>;
 
 export interface Series {
@@ -192,4 +197,11 @@ export interface Later {
   /** The id under a spot, if any. */
   find: (spot: Spot, targets: Target[]) => string | null;
   paintGaps: (paint: Paint, gaps: Gap[], palette: Palette) => void;
+  /** Write the prices of a box at its right end: right, top and bottom. */
+  paintEdges: (
+    context: CanvasRenderingContext2D,
+    prices: string[],
+    place: [number, number, number],
+    palette: Palette,
+  ) => void;
 }

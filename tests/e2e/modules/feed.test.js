@@ -124,6 +124,12 @@ test("a change of the series empties candles and structures before the new ones 
   assert.equal(made.lastSocketTime, null);
 });
 
+test("a candle that closed between candles and frame brings one delta", async () => {
+  const made = await opened({ candles: [held(candles(60, 120, 180))] });
+  assert.deepEqual(names(), ["leave", "candles", "frame", "delta", "follow"]);
+  assert.deepEqual([count("delta"), made.overlay.time, made.structureLag], [1, 180, 0]);
+});
+
 test("a closed candle is drawn and brings one delta from the cursor", async () => {
   const made = await opened();
   made.take(closed(candle(180)));
