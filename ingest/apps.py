@@ -27,7 +27,7 @@ def check_settings_without_effect(**_: object) -> list[checks.CheckMessage]:
     return [
         checks.Warning(
             f"{name} has no effect",
-            hint="A failed step loses no candle, and nothing limits what is computed: unset it.",
+            hint="What it asked for is always so, or not needed any more: unset it.",
             id="ingest.W001",
         )
         for name in settings.SETTINGS_WITHOUT_EFFECT

@@ -59,6 +59,14 @@ def test_every_management_command_is_described() -> None:
     assert {name for name in our_commands() if f"manage.py {name}" not in GUIDE} == set()
 
 
+def test_every_setting_is_read() -> None:
+    settings_file = ROOT / "tradecanvas" / "settings.py"
+    files = [path for app in APPS for path in (ROOT / app).rglob("*.py") if path != settings_file]
+    code = "\n".join(path.read_text() for path in files)
+
+    assert {name for name in setting_names() if not re.search(rf"\b{name}\b", code)} == set()
+
+
 @each_document
 def test_a_document_names_only_targets_and_commands_that_exist(document: Path) -> None:
     text = document.read_text()
