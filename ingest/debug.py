@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from ingest.circuits import Circuits
 from ingest.models import IngestGuardrail, IngestJob, JobState
 from market import clock, database
-from market.whitelist import whitelist_read
+from market.whitelist import whitelist_current
 
 LEASED = ExpressionWrapper(Q(lease_expires_at__gt=Now()), output_field=BooleanField())
 JOB_FIELDS = (
@@ -40,7 +40,7 @@ def ingest_state(now: float | None = None) -> dict[str, Any]:
             job_shown(job, circuits.get(job.series_id), now)
             for job in sorted(jobs, key=lambda job: job.series_id)
         ],
-        "whitelist_series_ids": sorted(whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH)),
+        "whitelist_series_ids": sorted(whitelist_current(settings.TRADE_CANVAS_WHITELIST_PATH)),
         "ondemand_max_jobs": settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS,
         "whitelist_ingest_enabled": settings.TRADE_CANVAS_ENABLE_WHITELIST_INGEST,
         "ingest_role_guard_enabled": role_guard,

@@ -30,7 +30,7 @@ from market.http import Input, NotFoundError, SeriesText, Time, read_query
 from market.series import BadSeriesIdError, SeriesId
 from market.series_health import series_health
 from market.top_markets import UnsupportedExchangeError, Wish
-from market.whitelist import whitelist_read
+from market.whitelist import whitelist_current
 
 
 class CandlesQuery(Input):
@@ -213,8 +213,8 @@ class WhitelistView(APIView):
     """`GET /api/market/whitelist`."""
 
     def get(self, request: Request) -> Response:
-        """Answer with the series that are followed for ever."""
-        return Response({"series_ids": whitelist_read(settings.TRADE_CANVAS_WHITELIST_PATH)})
+        """Answer with the series that are followed for ever: also while the file is unreadable."""
+        return Response({"series_ids": whitelist_current(settings.TRADE_CANVAS_WHITELIST_PATH)})
 
 
 def _answer(series_id: str, candles: Candles, head: int | None) -> Response:

@@ -74,6 +74,9 @@ def test_without_jobs_the_switches_are_shown(
         "loop_guardrail_enabled": False,
     }
 
+    settings.TRADE_CANVAS_WHITELIST_PATH.write_text("{")
+    assert watcher.get(STATE).json()["whitelist_series_ids"] == ["a:a:a:1m", "b:b:b:1m"]
+
 
 def test_a_process_for_readers_runs_no_jobs(watcher: Client, settings: Settings) -> None:
     settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD = True

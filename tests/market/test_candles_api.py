@@ -186,3 +186,12 @@ def test_whitelist_without_a_file_is_empty(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
     assert whitelist(client, settings, tmp_path, None) == {"series_ids": []}
+
+
+def test_whitelist_that_became_unreadable_is_what_it_was(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    whitelist(client, settings, tmp_path, '{"series_ids":["b:b:b:1m"]}')
+
+    assert whitelist(client, settings, tmp_path, "{") == {"series_ids": ["b:b:b:1m"]}
+    assert whitelist(client, settings, tmp_path, '{"series_ids":3}') == {"series_ids": ["b:b:b:1m"]}

@@ -155,6 +155,7 @@ export default class Keys {
     const middle = range && !showsHead ? Math.round((range.from + range.to) / 2) : last;
     const from = page.bar ?? (showsHead && by < 0 ? last + 1 : middle);
     page.bar = Math.min(last, Math.max(0, from + by));
+    page.chart.reveal(page.bar ?? last);
     page.chart.setCrosshair(page.bar ?? last);
     page.store.set({ hovered: "" });
     page.legend?.show();

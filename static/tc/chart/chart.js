@@ -202,16 +202,23 @@ export class ChartView {
   }
 
   /**
-   * Put the crosshair on a bar, and bring that into view.
+   * Put the crosshair on a bar.
    * @param {number} index
    */
   setCrosshair(index) {
     const candle = this.#candles[index];
+    if (candle) this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
+  }
+
+  /**
+   * Bring a bar into view; what was asked of the view just before is not painted yet, nor known.
+   * @param {number} index
+   */
+  reveal(index) {
     const { range } = this;
-    if (!candle || !range) return;
+    if (!range) return;
     if (index < range.from + 1) this.beginAt(index - 1);
     if (index > range.to - 1) this.beginAt(index + 1 - (range.to - range.from));
-    this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
   }
 
   /**
