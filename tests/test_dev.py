@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -128,3 +128,41 @@ def test_bench_lists_the_scripts_and_runs_none(
     dev.bench([])
 
     assert capsys.readouterr().out == "write_path\n"
+
+
+@pytest.fixture
+def commands(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return what the script runs; the second of it fails."""
+    ran_so_far: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        ran_so_far.append(command)
+        return SimpleNamespace(returncode=len(ran_so_far) - 1)
+
+    monkeypatch.setattr(dev.subprocess, "run", run)
+    return ran_so_far
+
+
+@pytest.mark.parametrize(("redis", "several"), [("", True), ("redis://127.0.0.1", False)])
+def test_a_whole_run_measures_alone(
+    redis: str,
+    several: bool,
+    dev: ModuleType,
+    commands: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis)
+
+    with pytest.raises(SystemExit):
+        dev.all_tests()
+
+    most, measured = commands
+    assert ("--numprocesses" in most, f"--ignore={dev.MEASURED}" in most) == (several, True)
+    assert ("--numprocesses" in measured, measured[-1]) == (False, dev.MEASURED)
+
+
+def test_a_whole_run_fails_with_any_part_of_it(dev: ModuleType, commands: list[list[str]]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        dev.all_tests()
+
+    assert (len(commands), int(leaving.value.code or 0)) == (2, 1)
