@@ -9,5 +9,5 @@ from factors.slices import catalog
 
 @api_view(["GET"])
 def factor_catalog(request: Request) -> Response:
-    """Return the factors and what they draw, in dependency order (`protocol.md` 4.2)."""
+    """Return the factors and what they draw, in dependency order (`GET /api/factor/catalog`)."""
     return Response(catalog())

@@ -78,7 +78,7 @@ def standing_at(rules: Rules, series: SeriesId, aligned: int) -> Standing:
 
 
 def slices_answer(knowledge: Knowledge, window_candles: int) -> Json:
-    """Return the body of the slices answer (`protocol.md` 4.1)."""
+    """Return the body of the slices answer."""
     series_id, view = str(knowledge.series), knowledge.view(window_candles)
     candle_id = f"{series_id}:{knowledge.at_time}"
     shown = [factor for factor in knowledge.rules.factors if factor.appears(view)]
@@ -120,7 +120,7 @@ def empty_slices(series_id: str, at_time: int) -> Json:
 
 
 def catalog() -> Json:
-    """Return the factors and what they draw, in order (`protocol.md` 4.2)."""
+    """Return the factors and what they draw, in order."""
     return {
         "schema_version": 1,
         "factors": [

@@ -36,7 +36,7 @@ class CandlesClosedBatch(Input):
 
 @plain_write(CandleClosed)
 def candle_closed(body: CandleClosed) -> dict[str, Any]:
-    """Take one closed candle; after the answer every read sees it (`protocol.md` 3.2)."""
+    """`POST /api/market/ingest/candle_closed`: after the answer every read sees the candle."""
     series = SeriesId.parse(body.series_id)
     candle = body.candle.candle()
     candles_take(
@@ -51,13 +51,13 @@ def candle_closed(body: CandleClosed) -> dict[str, Any]:
 
 @plain_write(CandleClosed, debug=True)
 def candle_forming(body: CandleClosed) -> dict[str, Any]:
-    """Show subscribers a candle that still forms; nothing is stored (`protocol.md` 3.3)."""
+    """`POST /api/market/ingest/candle_forming`: subscribers see it, and nothing is stored."""
     announce_forming(str(SeriesId.parse(body.series_id)), body.candle.candle())
     return {"ok": True, "series_id": body.series_id, "candle_time": body.candle.candle_time}
 
 
 class CandlesClosedBatchView(APIView):
-    """Takes many closed candles at once, for development (`protocol.md` 3.4)."""
+    """`POST /api/dev/market/ingest/candles_closed_batch`: many closed candles, for development."""
 
     permission_classes = (MayWrite,)
     max_body = 8 * 1024 * 1024
@@ -89,7 +89,7 @@ class CandlesClosedBatchView(APIView):
 @api_view(["GET"])
 @permission_classes([DebugGate, MayWrite])
 def ingest_state_view(request: Request) -> Response:
-    """Return what the feeds do (`protocol.md` 3.9)."""
+    """Return what the feeds do (`GET /api/market/debug/ingest_state`)."""
     return Response(ingest_state())
 
 

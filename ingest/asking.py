@@ -1,4 +1,4 @@
-"""What is asked over HTTP because it does not come by itself. Rules: `ingest.md` D5."""
+"""What is asked over HTTP because it does not come by itself. Rules: `docs/ingest.md`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

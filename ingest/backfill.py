@@ -1,7 +1,7 @@
 """Fills a window of a series with closed candles from its exchange, page by page.
 
 What is stored is not asked for again, so a fill that was cut off goes on where it stopped, and a
-second one changes nothing. Rules: `ingest.md` A4, D1 and D7.
+second one changes nothing. Rules: `docs/ingest.md`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Closed candles of any exchange that ccxt knows; ccxt is an optional extra.
 
-Rules: `ingest.md` A4 (symbols) and D7. ccxt's own rate limit is on.
+Rules: `docs/ingest.md`. ccxt's own rate limit is on.
 """
 
 from collections.abc import Callable

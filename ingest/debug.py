@@ -1,4 +1,4 @@
-"""What the feeds do, as programs read it (`protocol.md` 3.9); made from rows alone."""
+"""What the feeds do, as programs read it; made from rows alone."""
 
 from typing import Any
 

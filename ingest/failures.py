@@ -1,4 +1,4 @@
-"""Which failure is of which kind; the guardrail counts them by it (`ingest.md` D2)."""
+"""Which failure is of which kind; the guardrail counts them by it."""
 
 from collections.abc import Callable
 

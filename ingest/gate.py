@@ -1,6 +1,6 @@
 """What an exchange still lets us ask: one row per exchange and market, shared by all processes.
 
-Rules: `ingest.md` D7. Blocking work; the loop calls it in threads.
+Rules: `docs/ingest.md`. Blocking work; the loop calls it in threads.
 """
 
 import logging

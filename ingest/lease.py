@@ -1,7 +1,7 @@
 """Who works on a series: one worker at a time, by a row with a token and the database's clock.
 
 On SQLite one process follows feeds, held by a file lock beside the database.
-Rules: `ingest.md` D4. Blocking work; the supervisor calls it in threads.
+Rules: `docs/ingest.md`. Blocking work; the supervisor calls it in threads.
 """
 
 import fcntl

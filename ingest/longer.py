@@ -2,7 +2,7 @@
 
 A base candle that forms is merged with the stored ones before it in the longer candle. Those are
 read once, from where the first of the longer candles opened, and then kept up from what the feed
-commits. Rules: `ingest.md` A5 and D6.
+commits. Rules: `docs/ingest.md`.
 """
 
 from collections.abc import Iterator

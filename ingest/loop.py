@@ -2,7 +2,7 @@
 
 `run_binance_ws_ingest_loop` keeps one socket alive for the series it is told to follow. On every
 connect it first listens, then fills what closed since the last stored candle, so that no minute is
-lost between the two. Rules: `ingest.md` D5; what a series needs is decided in `ingest.feed`.
+lost between the two. Rules: `docs/ingest.md`; what a series needs is decided in `ingest.feed`.
 """
 
 import asyncio

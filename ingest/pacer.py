@@ -1,6 +1,6 @@
 """How often one process may knock at a market's stream door. Imports no framework.
 
-Rules: `ingest.md` D7; the exchange itself allows twice as many.
+Rules: `docs/ingest.md`; the exchange itself allows twice as many.
 """
 
 from collections import deque

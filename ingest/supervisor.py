@@ -1,4 +1,4 @@
-"""Decides which series this process follows, and keeps their loops alive. Rules: `ingest.md` D."""
+"""Decides which series this process follows, and keeps their loops alive: `docs/ingest.md`."""
 
 import asyncio
 import logging

@@ -1,6 +1,6 @@
 """Which series are to be followed: the whitelist for ever, others while somebody watches them.
 
-Rules: `ingest.md` A1 and D3. Blocking work; the supervisor calls it in threads.
+Rules: `docs/ingest.md`. Blocking work; the supervisor calls it in threads.
 """
 
 import logging

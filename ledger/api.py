@@ -89,7 +89,7 @@ def answered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
 
 @plain_read(AtTimeQuery)
 def factor_slices(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
-    """Return what each factor knew at a time (`protocol.md` 4.1)."""
+    """Return what each factor knew at a time (`GET /api/factor/slices`)."""
     return answered(
         request,
         frames.slices(
@@ -102,13 +102,13 @@ def factor_slices(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
 
 @api_view(["GET"])
 def factor_health_view(request: Request) -> Response:
-    """Return how far factors and drawings are behind the candles (`protocol.md` 4.3)."""
+    """Return how far factors and drawings are behind the candles (`GET /api/factor/health`)."""
     return Response(factor_health(read_query(SeriesQuery, request).series_id))
 
 
 @plain_read(DeltaQuery)
 def draw_delta(request: HttpRequest, query: DeltaQuery) -> HttpResponseBase:
-    """Return what is drawn, beyond a cursor (`protocol.md` 5.1)."""
+    """Return what is drawn, beyond a cursor (`GET /api/draw/delta`)."""
     try:
         drawn = frames.delta(
             series_id=query.series_id,
@@ -125,7 +125,7 @@ def draw_delta(request: HttpRequest, query: DeltaQuery) -> HttpResponseBase:
 
 @plain_read(WindowQuery)
 def frame_live(request: HttpRequest, query: WindowQuery) -> HttpResponseBase:
-    """Return the newest consistent frame (`protocol.md` 6.1)."""
+    """Return the newest consistent frame (`GET /api/frame/live`)."""
     frame = frames.live(series_id=query.series_id, window_candles=query.window_candles)
     telling.frame_told("read.http.world_frame_live", query.series_id, frame)
     return answered(request, frame)
@@ -133,7 +133,7 @@ def frame_live(request: HttpRequest, query: WindowQuery) -> HttpResponseBase:
 
 @plain_read(AtTimeQuery)
 def frame_at_time(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
-    """Return the frame at a time (`protocol.md` 6.2)."""
+    """Return the frame at a time (`GET /api/frame/at_time`)."""
     frame = frames.at_time(
         series_id=query.series_id,
         at_time=query.at_time,
@@ -145,7 +145,7 @@ def frame_at_time(request: HttpRequest, query: AtTimeQuery) -> HttpResponseBase:
 
 @plain_read(PollQuery)
 def delta_poll(request: HttpRequest, query: PollQuery) -> HttpResponseBase:
-    """Return a record of what is drawn now, if it is new to the client (`protocol.md` 6.3)."""
+    """Return a record of what is drawn now, if it is new to the client (`GET /api/delta/poll`)."""
     polled = frames.poll(
         series_id=query.series_id,
         after_id=query.after_id,
@@ -157,14 +157,14 @@ def delta_poll(request: HttpRequest, query: PollQuery) -> HttpResponseBase:
 
 @api_view(["GET"])
 def ledger_digest(request: Request) -> Response:
-    """Return one hash of all candles and events up to a time (`protocol.md` 8.2)."""
+    """Return one hash of all candles and events up to a time (`GET /api/ledger/digest`)."""
     query = read_query(DigestQuery, request)
     return Response(digest(series_id=query.series_id, at_time=query.at_time))
 
 
 @api_view(["GET"])
 def ledger_diff(request: Request) -> Response:
-    """Return what happened between two times (`protocol.md` 8.3)."""
+    """Return what happened between two times (`GET /api/ledger/diff`)."""
     query = read_query(DiffQuery, request)
     return Response(
         diff(
@@ -193,7 +193,7 @@ class RepairBody(Input):
 
 @api_view(["POST"])
 def replay_prepare(request: Request) -> Response:
-    """Bring a ledger up to a time, if it is not there yet (`protocol.md` 7.1)."""
+    """Bring a ledger up to a time, if it is not there yet (`POST /api/replay/prepare`)."""
     body = read_body(PrepareBody, request)
     series = SeriesId.parse(body.series_id)
     done = ReplayPrepareService().prepare(
@@ -216,7 +216,7 @@ def replay_prepare(request: Request) -> Response:
 @api_view(["POST"])
 @permission_classes([MayWrite])
 def repair_overlay(request: Request) -> Response:
-    """Draw a series again from its events (`protocol.md` 8.1); gates closed, no such route."""
+    """`POST /api/dev/repair/overlay`: draw a series again from its events; needs both gates."""
     if not (settings.TRADE_CANVAS_ENABLE_DEV_API and settings.TRADE_CANVAS_ENABLE_READ_REPAIR_API):
         raise NotFoundError
     body = read_body(RepairBody, request)

@@ -14,7 +14,7 @@ from market import database
 
 
 def diff(*, series_id: str, from_time: int, to_time: int, window_candles: int) -> Json:
-    """Return the events between two times, and the fate of what could change (`protocol.md` 8.3).
+    """Return the events between two times, and the fate of what could change.
 
     All events between are given; the window is that of the slices whose heads are compared, and
     the built-in heads know the whole past whatever the window.

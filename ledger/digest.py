@@ -13,7 +13,7 @@ from market import database
 
 
 def digest(*, series_id: str, at_time: int | None) -> Json:
-    """Return the digest at a time, or at the factor head (`protocol.md` 8.2)."""
+    """Return the digest at a time, or at the factor head."""
     series = parsed(series_id)
     if series is None:
         raise NoDataError

@@ -1,4 +1,4 @@
-"""What is drawn at a closed candle as a patch for one client (`protocol.md` 5.1)."""
+"""What is drawn at a closed candle as a patch for one client."""
 
 from collections.abc import Iterable, Mapping
 

@@ -61,7 +61,7 @@ def _ready(series: SeriesId, look: Look, window_candles: int) -> Ready:
 
 
 def slices(*, series_id: str, at_time: int, window_candles: int) -> Answer:
-    """Return what the factors knew at a time (`protocol.md` 4.1)."""
+    """Return what the factors knew at a time."""
     series = parsed(series_id)
 
     def read() -> Answer | Pending:
@@ -76,7 +76,7 @@ def slices(*, series_id: str, at_time: int, window_candles: int) -> Answer:
 
 
 def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | None) -> Answer:
-    """Return what is drawn at a time, or now, beyond a cursor (`protocol.md` 5.1)."""
+    """Return what is drawn at a time, or now, beyond a cursor."""
     series = parsed(series_id)
 
     def read() -> Answer | Pending:
@@ -95,7 +95,7 @@ def delta(*, series_id: str, cursor: int, window_candles: int, at_time: int | No
 
 
 def live(*, series_id: str, window_candles: int) -> Answer:
-    """Return the newest consistent frame (`protocol.md` 6.1)."""
+    """Return the newest consistent frame."""
     series = parsed(series_id)
     if series is None:
         raise NoDataError
@@ -112,7 +112,7 @@ def live(*, series_id: str, window_candles: int) -> Answer:
 
 
 def at_time(*, series_id: str, at_time: int, window_candles: int) -> Answer:
-    """Return the frame of the newest closed candle at or before a time (`protocol.md` 6.2)."""
+    """Return the frame of the newest closed candle at or before a time."""
     series = parsed(series_id)
     if series is None:
         raise NoDataError
@@ -124,7 +124,7 @@ def at_time(*, series_id: str, at_time: int, window_candles: int) -> Answer:
 
 
 def poll(*, series_id: str, after_id: int, window_candles: int) -> Answer:
-    """Return a record of what is drawn now, if it is newer than `after_id` (`protocol.md` 6.3)."""
+    """Return a record of what is drawn now, if it is newer than `after_id`."""
     series = parsed(series_id)
 
     def read() -> Answer | Pending:

@@ -1,4 +1,4 @@
-"""How far the parts of a ledger are behind its candles (`protocol.md` 4.3).
+"""How far the parts of a ledger are behind its candles.
 
 A part that is to be computed again counts as behind from there on, or, where the rules are others,
 as missing: reads refuse it just so.

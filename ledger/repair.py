@@ -37,7 +37,7 @@ class Repaired:
 
 
 class ReadRepairService:
-    """The only thing that mends drawings which fail their check (`protocol.md` 8.1)."""
+    """The only thing that mends drawings which fail their check."""
 
     def __init__(self, sync: LedgerSyncService | None = None) -> None:
         self.sync = sync or LedgerSyncService(PREPARE_WAIT)

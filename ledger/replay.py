@@ -26,7 +26,7 @@ class Prepared:
 
 
 class ReplayPrepareService:
-    """The one call of the read side that may compute (`protocol.md` 7.1)."""
+    """The one call of the read side that may compute."""
 
     def __init__(self, sync: LedgerSyncService | None = None) -> None:
         self.sync = sync or LedgerSyncService(PREPARE_WAIT)

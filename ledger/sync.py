@@ -17,7 +17,7 @@ from market import database, selectors
 
 logger = logging.getLogger(__name__)
 
-# How long each caller waits for the lock of a series, in seconds (`ledger.md` C3).
+# How long each caller waits for the lock of a series, in seconds.
 INGEST_WAIT, PREPARE_WAIT, WARMUP_WAIT, STARTUP_WAIT = database.WRITE_WAIT, 5.0, 0.0, 30.0
 
 

@@ -88,7 +88,7 @@ class HealthQuery(Input):
 
 
 class HealthView(APIView):
-    """`GET /api/market/health`, the lamp of a series (`protocol.md` 3.8)."""
+    """`GET /api/market/health`, the lamp of a series."""
 
     clock: Callable[[], float] = staticmethod(now)
 
@@ -122,7 +122,7 @@ class SeriesHealthQuery(Input):
 
 
 class SeriesHealthView(APIView):
-    """`GET /api/market/debug/series_health` (`protocol.md` 3.10)."""
+    """`GET /api/market/debug/series_health`."""
 
     permission_classes = (DebugGate, MayWrite)
     clock: Callable[[], float] = staticmethod(now)
@@ -140,7 +140,7 @@ class SeriesHealthView(APIView):
 
 
 class MetricsView(APIView):
-    """`GET /api/market/debug/metrics` (`protocol.md` 3.11)."""
+    """`GET /api/market/debug/metrics`."""
 
     permission_classes = (DebugGate, MayWrite)
 
@@ -180,7 +180,7 @@ class TopMarketsStreamQuery(TopMarketsQuery):
 
 
 class TopMarketsView(APIView):
-    """`GET /api/market/top_markets` (`protocol.md` 3.6)."""
+    """`GET /api/market/top_markets`."""
 
     def get(self, request: Request) -> Response:
         """Answer with the most traded symbols."""
@@ -192,7 +192,7 @@ class TopMarketsView(APIView):
 
 
 class TopMarketsStreamView(APIView):
-    """`GET /api/market/top_markets/stream` (`protocol.md` 3.7)."""
+    """`GET /api/market/top_markets/stream`."""
 
     def get(self, request: Request) -> StreamingHttpResponse:
         """Answer with events that the server's own loop makes, so that no thread waits."""

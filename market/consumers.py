@@ -96,7 +96,7 @@ class MarketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
 
 
 class DebugConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # as above
-    """One socket that hears debug events (`protocol.md` 10)."""
+    """One socket that hears debug events (`/ws/debug`)."""
 
     channel_layer_alias = ""
 

@@ -1,4 +1,4 @@
-"""The lamp of a series says whether its candles reach up to now (`protocol.md` 3.8).
+"""The lamp of a series says whether its candles reach up to now.
 
 Imports no framework.
 """

@@ -66,7 +66,7 @@ class Metrics:
                 timer.max_ms = max(timer.max_ms, ms)
 
     def shown(self) -> dict[str, Any]:
-        """Return everything as clients read it (`protocol.md` 3.11)."""
+        """Return everything as clients read it."""
         with self._lock:
             return {
                 "enabled": True,

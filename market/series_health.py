@@ -1,4 +1,4 @@
-"""How whole the stored candles of a series are (`protocol.md` 3.10); counted by the database."""
+"""How whole the stored candles of a series are; counted by the database."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

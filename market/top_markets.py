@@ -1,4 +1,4 @@
-"""The most traded symbols of an exchange, kept for a while (`protocol.md` 3.6).
+"""The most traded symbols of an exchange, kept for a while.
 
 What Binance lists is asked for at most once at a time and market. Who asks meanwhile waits for the
 same answer; while Binance does not answer, what is kept from before is good enough.

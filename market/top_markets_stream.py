@@ -1,4 +1,4 @@
-"""The most traded symbols as server-sent events (`protocol.md` 3.7)."""
+"""The most traded symbols as server-sent events."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

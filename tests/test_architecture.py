@@ -125,8 +125,15 @@ def test_there_is_one_way_to_align_refresh_and_check_readiness(name: str) -> Non
     assert {module_name(path) for path in sources() if name in calls(path)} == ONE_WAY[name]
 
 
-# Each fault scenario that a specification lists is played by a test that says so.
-FAULTS = {"`ledger.md` C7": range(1, 36), "`ingest.md` D9": range(1, 49)}
+# Each fault of docs/faults.md is played by a test that says so.
+FAULTS = ("The ledger's faults", "The feeds' faults")
+
+
+def rows_of(table: str) -> set[int]:
+    """Return the numbers of the rows of a table in docs/faults.md."""
+    text = (ROOT / "docs" / "faults.md").read_text()
+    section = text.split(f"## {table}\n")[1].split("\n## ")[0]
+    return {int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
 
 
 def docstrings_of_tests() -> list[str]:
@@ -139,12 +146,11 @@ def docstrings_of_tests() -> list[str]:
 
 @pytest.mark.parametrize("table", FAULTS)
 def test_every_fault_scenario_is_named_by_a_test_that_plays_it(table: str) -> None:
-    rows = re.compile(rf"Rows? (\d+(?:(?:,| and) \d+)*) of {re.escape(table)}")
+    rows = re.compile(rf"Rows? (\d+(?:(?:,| and) \d+)*) of {table.replace('The', 'the')}")
     named = [row for text in docstrings_of_tests() for row in rows.findall(text)]
 
-    assert {int(number) for row in named for number in re.findall(r"\d+", row)} == set(
-        FAULTS[table]
-    )
+    played = {int(number) for row in named for number in re.findall(r"\d+", row)}
+    assert (played, len(played) > 30) == (rows_of(table), True)
 
 
 def test_every_behaviour_of_the_socket_is_named_by_a_test_that_shows_it() -> None:

@@ -59,6 +59,15 @@ def test_every_management_command_is_described() -> None:
     assert {name for name in our_commands() if f"manage.py {name}" not in GUIDE} == set()
 
 
+def test_code_names_only_documents_that_exist() -> None:
+    files = [path for app in (*APPS, "tests", "bench") for path in (ROOT / app).rglob("*.py")]
+    named = {
+        (path, name) for path in files for name in re.findall(r"`([\w/.-]+\.md)`", path.read_text())
+    }
+
+    assert {str(path) for path, name in named if not (ROOT / name).is_file()} == set()
+
+
 def test_every_setting_is_read() -> None:
     settings_file = ROOT / "tradecanvas" / "settings.py"
     files = [path for app in APPS for path in (ROOT / app).rglob("*.py") if path != settings_file]

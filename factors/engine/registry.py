@@ -67,7 +67,7 @@ def ordered(extra: Collection[str] = ()) -> list[Factor]:
 def sort(factors: Iterable[Factor]) -> list[Factor]:
     """Return factors in the order of their needs, or raise `FactorGraphError`.
 
-    Depth first over sorted names with sorted needs (`factors.md` A1).
+    Depth first over sorted names with sorted needs.
     """
     by_name = {factor.name: factor for factor in factors}
     missing = sorted(

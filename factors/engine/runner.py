@@ -201,7 +201,7 @@ def _checkpoint(rules: Rules, standing: Standing, now: int) -> Checkpoint:
 
 
 def _digest(digest: bytes, rows: Candles, new_from: int, events: list[FactorEvent]) -> bytes:
-    """Return the running hash over candles and events (`ledger.md` C2)."""
+    """Return the running hash over candles and events."""
     table = np.empty(len(rows) - new_from, dtype="<i8,<f8,<f8,<f8,<f8,<f8")
     columns = (rows.time, rows.open, rows.high, rows.low, rows.close, rows.volume)
     for name, column in zip(table.dtype.names or (), columns, strict=True):

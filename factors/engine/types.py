@@ -121,7 +121,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One thing to draw: a `marker` or a `polyline` (`protocol.md` 5.1)."""
+    """One thing to draw: a `marker` or a `polyline` (`GET /api/draw/delta`)."""
 
     instruction_id: str
     kind: str

@@ -61,7 +61,7 @@ def as_drawn(ordinal: int, seq: int, instruction: Instruction) -> Drawn:
 
 
 def is_active(drawn: Drawn, start: int, end: int) -> bool:
-    """Say whether a marker, or any point of a line, lies in [start, end] (`factors.md` C3)."""
+    """Say whether a marker, or any point of a line, lies in [start, end]."""
     if drawn.kind == "marker":
         return bool(start <= drawn.definition["time"] <= end)
     return any(start <= point["time"] <= end for point in drawn.definition["points"])
@@ -79,7 +79,7 @@ def layers(rules: Rules) -> Mapping[str, int]:
 
 
 def in_patch_order(drawn: Iterable[Drawn], layer: Mapping[str, int]) -> list[Drawn]:
-    """Sort by version, then markers before lines, then lines by layer (`design.md` 6)."""
+    """Sort by version, then markers before lines, then lines by layer."""
 
     def place(one: Drawn) -> tuple[Any, ...]:
         is_line = one.kind != "marker"

@@ -1,6 +1,6 @@
 """The rules of the factors, written down naively: what the engine is checked against.
 
-Written from the text of the rules alone (`factors.md` A and D1, without sr), never from the engine.
+Written from the text of the rules alone (without sr), never from the engine.
 Whatever can be looked up again in the candles, or folded again from the pivots, is not remembered.
 Candles are named by their ordinal; `now` is the ordinal of the candle whose tick it is. Pivots,
 pens, zones and anchors are dicts in the form in which events and heads show them.

@@ -224,7 +224,7 @@ def golden_lines(point: Json) -> Json:
     """Return the sr lines of a point of the golden stream: id to definition.
 
     There the ids of live levels end with the time of the drawing; that end is taken off, for a
-    level has one id while it lives (`factors.md` D2, row 15). Nothing else differs.
+    level has one id while it lives. Nothing else differs.
     """
     latest = {
         name: definition

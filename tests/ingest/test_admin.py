@@ -207,7 +207,7 @@ def test_the_page_of_a_job_shows_its_holes(admin_client: Client) -> None:
 
 
 def test_a_closed_gate_says_for_how_long(admin_client: Client) -> None:
-    """Row 22 of `ingest.md` D9."""
+    """Row 22 of the feeds' faults."""
     ExchangeGate.objects.create(
         exchange="binance", market="spot", blocked_until=time.time() + 90.4, blocked_why="418"
     )

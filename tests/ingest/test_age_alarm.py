@@ -83,7 +83,7 @@ def test_the_lamp_is_red_in_time_when_stream_and_rest_are_dead(
 def test_the_lamp_stays_green_while_rest_brings_what_the_stream_does_not(
     faults: list[Fault], settings: Settings
 ) -> None:
-    """Row 5 of `ingest.md` D9: no alarm without a reason."""
+    """Row 5 of the feeds' faults: no alarm without a reason."""
     settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = True
     seen: list[str] = []
 

@@ -134,7 +134,7 @@ def test_candles_before_the_first_are_one_new_beginning(monkeypatch: pytest.Monk
 
 
 def test_the_candle_that_forms_is_not_stored() -> None:
-    """Row 23 of `ingest.md` D9, in a fill whose end lies ahead."""
+    """Row 23 of the feeds' faults, in a fill whose end lies ahead."""
 
     async def story(_: Feeding, fill: Backfill) -> Filled:
         return await fill.fill(Window(BTC, ago(10), ago(-10), "test"))
@@ -145,7 +145,7 @@ def test_the_candle_that_forms_is_not_stored() -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_odd_pages_end_and_store_only_what_is_true(kind: str) -> None:
-    """Row 24 of `ingest.md` D9."""
+    """Row 24 of the feeds' faults."""
     # The rows that nobody asked for are a thousand candles away.
     first = 900 if kind == "out_of_range" else 2500
 
@@ -161,7 +161,7 @@ def test_odd_pages_end_and_store_only_what_is_true(kind: str) -> None:
 
 
 def test_the_exchange_is_left_alone_as_long_as_it_wants() -> None:
-    """Row 21 of `ingest.md` D9."""
+    """Row 21 of the feeds' faults."""
 
     async def story(feed: Feeding, fill: Backfill) -> float:
         feed.exchange.inject(RestStatus(path="klines", status=429, retry_after=70, times=1))

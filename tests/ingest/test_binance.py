@@ -74,7 +74,7 @@ def test_a_frame_is_a_candle_with_or_without_the_wrapper_of_combined_streams(
     ],
 )
 def test_an_odd_frame_is_rejected_with_its_reason(changes: Any, reason: str) -> None:
-    """Row 7 of `ingest.md` D9."""
+    """Row 7 of the feeds' faults."""
     found = parsed(altered(**changes))
 
     assert isinstance(found, Rejected)
@@ -102,7 +102,7 @@ def test_what_is_no_kline_is_no_concern_of_ours(event: Any) -> None:
 
 
 def test_a_candle_far_in_the_future_is_refused_and_its_series_named() -> None:
-    """Row 33 of `ledger.md` C7: what comes from an exchange."""
+    """Row 33 of the ledger's faults: what comes from an exchange."""
     assert isinstance(parsed(EVENT, NOW - 60), KlineFrame)
     assert parsed(EVENT, NOW - 121) == Rejected("from_the_future", str(BTC))
 
@@ -113,7 +113,7 @@ RECORDED = [
 
 
 def test_recorded_frames_are_taken_to_the_digit() -> None:
-    """Row 8 of `ingest.md` D9: what each frame says."""
+    """Row 8 of the feeds' faults: what each frame says."""
     frames = wire.frames("futures_kline")
     found = [parse_frame(one.raw, wanted_by(RECORDED), one.received) for one in frames]
 

@@ -67,7 +67,7 @@ def minutes(candles: Candles) -> list[int]:
 
 
 def test_a_candle_that_still_forms_is_left_out() -> None:
-    """Row 23 of `ingest.md` D9."""
+    """Row 23 of the feeds' faults."""
     assert minutes(klines(answering([row(8), row(9), row(10)], []), 8, 30)) == [8, 9]
 
 
@@ -84,7 +84,7 @@ def test_a_candle_that_still_forms_is_left_out() -> None:
     ids=["empty", "repeated", "repeated for ever", "unsorted", "out of range", "junk"],
 )
 def test_odd_pages_end_and_give_the_right_rows(pages: list[Any], expected: list[int]) -> None:
-    """Row 24 of `ingest.md` D9."""
+    """Row 24 of the feeds' faults."""
     assert minutes(klines(answering(*pages), 1, 6)) == expected
 
 
@@ -107,7 +107,7 @@ def test_numbers_are_the_doubles_of_their_text() -> None:
 
 
 def test_a_symbol_that_does_not_exist_is_named() -> None:
-    """Row 43 of `ingest.md` D9."""
+    """Row 43 of the feeds' faults."""
     unknown = answering({"code": -1121, "msg": "Invalid symbol."}, status=400)
 
     with pytest.raises(UnsupportedSeriesError, match=r"Invalid symbol.*BTCUSDT"):
@@ -130,7 +130,7 @@ def test_an_exchange_that_does_not_answer_is_an_error_in_words(handler: Handler)
 
 
 def test_after_429_nobody_asks_until_the_time_is_over() -> None:
-    """Row 21 of `ingest.md` D9."""
+    """Row 21 of the feeds' faults."""
     calls = []
 
     def limited(request: httpx.Request) -> httpx.Response:
@@ -157,7 +157,7 @@ def test_after_429_nobody_asks_until_the_time_is_over() -> None:
     ],
 )
 def test_each_refusal_has_its_wait(status: int, headers: Any, waits: list[int]) -> None:
-    """Row 22 of `ingest.md` D9: what the gate shows."""
+    """Row 22 of the feeds' faults: what the gate shows."""
     for wait in waits:
         with pytest.raises(RateLimitedError) as caught:
             gate_answered("binance", "spot", status, headers, NOW)
@@ -209,7 +209,7 @@ def test_only_symbols_that_trade_are_followed() -> None:
 
 @pytest.mark.parametrize("ahead", [-300.0, -10.0, 0.0, 10.0, 300.0])
 def test_what_is_closed_is_judged_by_the_clock_of_the_exchange(ahead: float) -> None:
-    """Row 38 of `ingest.md` D9."""
+    """Row 38 of the feeds' faults."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/fapi/v1/time":

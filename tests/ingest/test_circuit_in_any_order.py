@@ -130,6 +130,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 def test_the_circuit_keeps_its_promises_in_any_order() -> None:
-    """Row 48 of `ingest.md` D9."""
+    """Row 48 of the feeds' faults."""
     many = settings(max_examples=300, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(AnyOrder, settings=many)

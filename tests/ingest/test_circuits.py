@@ -107,7 +107,7 @@ def test_the_wait_of_a_failure_outlives_a_restart() -> None:
 
 
 def test_a_new_process_waits_for_what_is_left_and_then_probes() -> None:
-    """Row 35 of `ingest.md` D9."""
+    """Row 35 of the feeds' faults."""
     opened(A, seconds=20)
 
     assert Circuits().begin_attempt([A], "new", NOW) == Attempt([], 20)
@@ -118,7 +118,7 @@ def test_a_new_process_waits_for_what_is_left_and_then_probes() -> None:
 @pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 @pytest.mark.parametrize("time", range(5))
 def test_of_workers_that_find_the_time_over_one_probes(time: int) -> None:
-    """Row 36 of `ingest.md` D9."""
+    """Row 36 of the feeds' faults."""
     opened(A, seconds=0)
     opened(B, seconds=0)
 
@@ -133,7 +133,7 @@ def test_of_workers_that_find_the_time_over_one_probes(time: int) -> None:
 
 
 def test_a_worker_that_reads_before_the_other_one_writes_is_no_second_probe() -> None:
-    """Row 36 of `ingest.md` D9."""
+    """Row 36 of the feeds' faults."""
     opened(A, seconds=0)
     stale = rows_read([A, B])
     assert Circuits().begin_attempt([A], "first", NOW) == Attempt([A], 0)
@@ -160,7 +160,7 @@ def test_no_failure_is_lost_when_workers_report_at_once() -> None:
 
 
 def test_the_place_of_a_worker_that_died_probing_is_free_after_a_minute() -> None:
-    """Row 37 of `ingest.md` D9."""
+    """Row 37 of the feeds' faults."""
     opened(A, seconds=0)
     Circuits().begin_attempt([A], "dies", NOW)
 
@@ -182,7 +182,7 @@ def test_a_probe_that_fails_waits_twice_as_long_and_one_that_succeeds_closes() -
 
 
 def test_switched_off_it_waits_two_seconds_and_the_row_says_so(settings: Any) -> None:
-    """Row 39 of `ingest.md` D9."""
+    """Row 39 of the feeds' faults."""
     opened(A)
     settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
 
@@ -202,7 +202,7 @@ def test_switched_on_again_the_row_says_so(settings: Any) -> None:
 
 
 def test_what_a_clock_that_jumped_back_keeps_far_off_is_cut_once() -> None:
-    """Row 38 of `ingest.md` D9."""
+    """Row 38 of the feeds' faults."""
     opened(A, seconds=86400)
 
     assert Circuits().peek([A], NOW) == {A: 3600}

@@ -170,7 +170,7 @@ def test_a_day_is_made_of_its_minutes() -> None:
 
 
 def test_a_forming_candle_of_the_next_bucket_does_not_lose_the_one_that_closes_late() -> None:
-    """Row 13 of `ingest.md` D9."""
+    """Row 13 of the feeds' faults."""
     whole = minutes(6)
     pipeline.run_sync({BASE: whole.take(slice(0, 4))})
     stored = selectors.candles_latest(BASE, 10)
@@ -183,7 +183,7 @@ def test_a_forming_candle_of_the_next_bucket_does_not_lose_the_one_that_closes_l
 
 
 def test_a_start_in_the_middle_of_a_bucket_loses_nothing_of_it() -> None:
-    """Row 40 of `ingest.md` D9."""
+    """Row 40 of the feeds' faults."""
     whole = minutes(7)
     expected = straight(whole)
     with override_settings(TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES=False):
@@ -197,7 +197,7 @@ def test_a_start_in_the_middle_of_a_bucket_loses_nothing_of_it() -> None:
 
 
 def test_a_minute_that_comes_late_brings_its_hour_once(hints: list[Hint]) -> None:
-    """Row 41 of `ingest.md` D9."""
+    """Row 41 of the feeds' faults."""
     whole = minutes(70)
     expected = straight(whole)
     for n in [*range(30), *range(31, 70)]:
@@ -214,7 +214,7 @@ def test_a_minute_that_comes_late_brings_its_hour_once(hints: list[Hint]) -> Non
 
 
 def test_a_corrected_minute_corrects_every_bucket_that_holds_it(hints: list[Hint]) -> None:
-    """Row 42 of `ingest.md` D9."""
+    """Row 42 of the feeds' faults."""
     whole = minutes(1440)
     pipeline.run_sync({BASE: whole})
     hints.clear()

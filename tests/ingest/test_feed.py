@@ -52,7 +52,7 @@ def test_a_candle_that_changes_while_it_is_committed_waits_again(feed: SeriesFee
 
 
 def test_a_closed_candle_at_or_before_the_head_is_not_dropped(feed: SeriesFeed) -> None:
-    """Row 12 of `ingest.md` D9: it may be a correction."""
+    """Row 12 of the feeds' faults: it may be a correction."""
     feed.hear(frame(0, 9.0, closed=True), 1.0)
 
     assert feed.pending().close.tolist() == [9.0]
@@ -150,7 +150,7 @@ def test_a_hole_is_asked_for_in_parts_and_what_is_still_not_stored_stays(
 def test_a_close_that_does_not_come_is_asked_for_after_5_and_then_5_10_20_seconds(
     feed: SeriesFeed,
 ) -> None:
-    """Row 10 of `ingest.md` D9."""
+    """Row 10 of the feeds' faults."""
     end = START + 120  # candle 1 ends here
     asked = [t for t in range(60) if feed.overdue(end + t, float(t)) == START + 60]
 

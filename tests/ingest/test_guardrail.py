@@ -183,14 +183,14 @@ def fails_at_once(guardrail: IngestLoopGuardrail, times: int, now: float = NOW) 
 
 
 def test_instant_failures_wait_1_2_4_8_seconds_then_the_circuit_opens() -> None:
-    """Rows 1 and 2 of `ingest.md` D9."""
+    """Rows 1 and 2 of the feeds' faults."""
     waits = fails_at_once(IngestLoopGuardrail(), 11)
 
     assert waits == [1, 2, 4, 8, 30, 60, 120, 240, 300, 300, 300]
 
 
 def test_a_feed_that_is_accepted_and_closed_at_once_opens_the_circuit() -> None:
-    """Row 3 of `ingest.md` D9."""
+    """Row 3 of the feeds' faults."""
     guardrail = IngestLoopGuardrail()
     waits = []
     for second in range(5):
@@ -203,7 +203,7 @@ def test_a_feed_that_is_accepted_and_closed_at_once_opens_the_circuit() -> None:
 
 
 def test_slow_failures_open_after_twice_the_budget_in_a_row() -> None:
-    """Row 4 of `ingest.md` D9."""
+    """Row 4 of the feeds' faults."""
     guardrail = IngestLoopGuardrail()
     states = []
     for number in range(10):
@@ -222,7 +222,7 @@ def test_peek_changes_nothing_and_lets_nobody_in() -> None:
 
 
 def test_the_place_of_a_dead_probe_is_free_after_its_time() -> None:
-    """Row 37 of `ingest.md` D9."""
+    """Row 37 of the feeds' faults."""
     guardrail = IngestLoopGuardrail(circuit=BEFORE[State.OPEN])
 
     asked = [(20, "first"), (21, "second"), (79, "second"), (80, "second"), (81, "first")]
@@ -269,7 +269,7 @@ def test_this_kind_counts_and_backs_off(kind: FailureKind) -> None:
 
 
 def test_six_rotations_in_ten_minutes_do_not_count_and_the_seventh_does() -> None:
-    """Row 17 of `ingest.md` D9."""
+    """Row 17 of the feeds' faults."""
     guardrail = IngestLoopGuardrail()
 
     def rotate(after: float) -> tuple[float, int]:
@@ -285,7 +285,7 @@ def test_six_rotations_in_ten_minutes_do_not_count_and_the_seventh_does() -> Non
 @pytest.mark.parametrize("kind", [FailureKind.RATE_LIMIT, FailureKind.LEASE_LOST])
 @pytest.mark.parametrize("state", [State.CLOSED, State.OPEN])
 def test_this_kind_does_not_count(kind: FailureKind, state: State) -> None:
-    """Row 21 of `ingest.md` D9."""
+    """Row 21 of the feeds' faults."""
     guardrail = IngestLoopGuardrail(circuit=BEFORE[state])
 
     wait = guardrail.on_failure(error="429", now=NOW, kind=kind)
@@ -302,7 +302,7 @@ def test_rotations_do_not_make_other_kinds_count() -> None:
 
 
 def test_a_wrong_symbol_opens_at_once_and_doubles_up_to_an_hour() -> None:
-    """Row 43 of `ingest.md` D9."""
+    """Row 43 of the feeds' faults."""
     guardrail, now, waits = IngestLoopGuardrail(), NOW, []
     for _ in range(6):
         error = "Invalid symbol NIX/USDT"
@@ -336,7 +336,7 @@ def test_a_held_circuit_lets_nobody_in_until_it_is_reset() -> None:
 def test_a_clock_that_jumped_back_keeps_nobody_waiting_for_long(
     state: State, longest: float
 ) -> None:
-    """Row 38 of `ingest.md` D9."""
+    """Row 38 of the feeds' faults."""
     later = NOW + 86400
     stored = Circuit(state, failures=(later,), next_attempt_at=later)
     if state is State.OPEN:
@@ -352,7 +352,7 @@ def test_a_clock_that_jumped_back_keeps_nobody_waiting_for_long(
 
 
 def test_switched_off_it_waits_two_seconds_and_remembers_nothing() -> None:
-    """Row 39 of `ingest.md` D9."""
+    """Row 39 of the feeds' faults."""
     guardrail = IngestLoopGuardrail(enabled=False)
     guardrail.restore(BEFORE[State.OPEN], now=NOW)
     before = guardrail.circuit

@@ -92,7 +92,7 @@ def test_two_series_share_a_socket() -> None:
 
 
 def test_refused_connections_wait_1_2_4_8() -> None:
-    """Row 1 of `ingest.md` D9."""
+    """Row 1 of the feeds' faults."""
     feed = after(3, Refuse(times=4))
 
     assert attempts(feed) == [0, 1, 3, 7, 15]
@@ -110,7 +110,7 @@ def test_a_connection_that_fails_is_one_warning(caplog: pytest.LogCaptureFixture
 
 
 def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then() -> None:
-    """Row 2 of `ingest.md` D9."""
+    """Row 2 of the feeds' faults."""
     feed = after(14, Refuse(times=None))
 
     assert attempts(feed)[:9] == [0, 1, 3, 7, 15, 45, 105, 225, 465]
@@ -119,7 +119,7 @@ def test_an_exchange_that_refuses_for_ever_is_tried_now_and_then() -> None:
 
 
 def test_a_socket_that_is_closed_at_once_opens_the_circuit() -> None:
-    """Row 3 of `ingest.md` D9."""
+    """Row 3 of the feeds' faults."""
     after(4, CloseAtOnce(times=None, code=1011))
 
     assert circuit().trips > 0
@@ -128,7 +128,7 @@ def test_a_socket_that_is_closed_at_once_opens_the_circuit() -> None:
 
 @pytest.mark.parametrize("acknowledge", [False, True])
 def test_silence_is_found_out_and_candles_come_by_rest(acknowledge: bool) -> None:
-    """Row 5 of `ingest.md` D9."""
+    """Row 5 of the feeds' faults."""
     feed = after(12, Silence(times=None, acknowledge=acknowledge))
 
     feed.require_true(behind=1)
@@ -137,7 +137,7 @@ def test_silence_is_found_out_and_candles_come_by_rest(acknowledge: bool) -> Non
 
 
 def test_a_quiet_market_is_no_failure() -> None:
-    """Row 6 of `ingest.md` D9."""
+    """Row 6 of the feeds' faults."""
     feed = after(12, Quiet(at=60, seconds=600))
 
     feed.require_true(behind=1)
@@ -147,7 +147,7 @@ def test_a_quiet_market_is_no_failure() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_poisoned_frame_is_rejected_and_the_next_good_one_taken(kind: str) -> None:
-    """Row 7 of `ingest.md` D9."""
+    """Row 7 of the feeds' faults."""
     feed = after(4, Poison(at=60, kind=kind, times=3))
 
     feed.require_true()
@@ -174,9 +174,9 @@ def test_too_many_bad_frames_count_as_a_failure() -> None:
     ids=["9 late", "10 lost", "11 twice", "13 after the next", "skipped", "47 old", "burst"],
 )
 def test_every_candle_is_stored_once_with_the_value_of_the_exchange(fault: Fault) -> None:
-    """Row 9 of `ingest.md` D9. Row 10 of `ingest.md` D9. Row 11 of `ingest.md` D9.
+    """Row 9 of the feeds' faults. Row 10 of the feeds' faults. Row 11 of the feeds' faults.
 
-    Row 13 of `ingest.md` D9. Row 47 of `ingest.md` D9.
+    Row 13 of the feeds' faults. Row 47 of the feeds' faults.
     """
     feed = after(5, fault)
 
@@ -185,7 +185,7 @@ def test_every_candle_is_stored_once_with_the_value_of_the_exchange(fault: Fault
 
 
 def test_a_close_that_never_comes_is_brought_after_5_seconds() -> None:
-    """Row 10 of `ingest.md` D9."""
+    """Row 10 of the feeds' faults."""
     seen: list[int] = []
 
     async def story(feed: Feeding) -> None:
@@ -199,7 +199,7 @@ def test_a_close_that_never_comes_is_brought_after_5_seconds() -> None:
 
 
 def test_a_close_that_comes_again_with_another_price_is_a_correction() -> None:
-    """Row 12 of `ingest.md` D9."""
+    """Row 12 of the feeds' faults."""
     feed = after(4, Corrected(at=60, times=1))
 
     feed.require_true()
@@ -207,7 +207,7 @@ def test_a_close_that_comes_again_with_another_price_is_a_correction() -> None:
 
 
 def test_three_minutes_without_a_connection_are_filled_in_order() -> None:
-    """Row 14 of `ingest.md` D9."""
+    """Row 14 of the feeds' faults."""
     feed = after(8, DropAll(at=60), Unreachable(at=60, seconds=180))
 
     feed.require_true()
@@ -223,7 +223,7 @@ def test_a_correction_that_no_socket_told_is_asked_for() -> None:
 
 
 def test_a_hole_while_rest_is_down_is_recorded_and_filled_later() -> None:
-    """Row 15 of `ingest.md` D9."""
+    """Row 15 of the feeds' faults."""
     held: list[str] = []
 
     async def story(feed: Feeding) -> None:
@@ -291,7 +291,7 @@ def test_a_long_hole_is_filled_part_by_part_however_often_the_exchange_says_stop
 
 
 def test_a_failed_flush_keeps_its_candles() -> None:
-    """Row 16 of `ingest.md` D9."""
+    """Row 16 of the feeds' faults."""
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(1)
@@ -310,7 +310,7 @@ def test_a_failed_flush_keeps_its_candles() -> None:
 
 
 def test_a_database_that_is_away_for_20_seconds_loses_nothing() -> None:
-    """Row 29 of `ingest.md` D9."""
+    """Row 29 of the feeds' faults."""
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(1.4)
@@ -326,7 +326,7 @@ def test_a_database_that_is_away_for_20_seconds_loses_nothing() -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001, 1012])
 def test_an_orderly_close_is_followed_by_another_connection_at_once(code: int) -> None:
-    """Row 17 of `ingest.md` D9."""
+    """Row 17 of the feeds' faults."""
     feed = after(4, CloseAll(at=90, code=code))
 
     feed.require_true()
@@ -336,7 +336,7 @@ def test_an_orderly_close_is_followed_by_another_connection_at_once(code: int) -
 
 
 def test_a_server_that_answers_no_pings_is_left() -> None:
-    """Row 19 of `ingest.md` D9."""
+    """Row 19 of the feeds' faults."""
     feed = after(5, NoPongs(at=0), HalfOpen(at=0, after=10))
 
     feed.require_true(behind=1)
@@ -344,7 +344,7 @@ def test_a_server_that_answers_no_pings_is_left() -> None:
 
 
 def test_pings_are_answered_while_the_database_takes_30_seconds() -> None:
-    """Row 20 of `ingest.md` D9."""
+    """Row 20 of the feeds' faults."""
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(1.2)
@@ -362,7 +362,7 @@ def test_pings_are_answered_while_the_database_takes_30_seconds() -> None:
 
 
 def test_after_429_no_process_asks_for_seven_seconds() -> None:
-    """Row 21 of `ingest.md` D9."""
+    """Row 21 of the feeds' faults."""
     feed = after(4, RestStatus(at=0, status=429, retry_after=7, times=1))
 
     asked = [entry.time for entry in feed.exchange.log.of("rest")]
@@ -372,7 +372,7 @@ def test_after_429_no_process_asks_for_seven_seconds() -> None:
 
 
 def test_a_ban_of_rest_lets_streams_go_on() -> None:
-    """Row 22 of `ingest.md` D9."""
+    """Row 22 of the feeds' faults."""
     feed = after(5, RestStatus(at=60, status=418, times=None, seconds=200), LostClose(at=61))
 
     assert ExchangeGate.objects.get().blocked_why == "HTTP 418"
@@ -383,7 +383,7 @@ def test_a_ban_of_rest_lets_streams_go_on() -> None:
     "kind", ["empty", "repeated", "unsorted", "out_of_range", "forming_last", "overlapping"]
 )
 def test_odd_pages_of_rest_store_only_what_is_true(kind: str) -> None:
-    """Row 24 of `ingest.md` D9."""
+    """Row 24 of the feeds' faults."""
     feed = after(5, RestPage(at=0, kind=kind, times=3), history=2100)
 
     feed.require_true()
@@ -391,7 +391,7 @@ def test_odd_pages_of_rest_store_only_what_is_true(kind: str) -> None:
 
 @pytest.mark.parametrize("offset", [-10.0, 10.0, 300.0, -300.0])
 def test_a_clock_that_is_off_stores_no_candle_that_still_forms(offset: float) -> None:
-    """Row 38 of `ingest.md` D9."""
+    """Row 38 of the feeds' faults."""
     feed = after(4, ClockOff(at=0, offset=offset))
 
     feed.require_true(behind=1)
@@ -399,7 +399,7 @@ def test_a_clock_that_is_off_stores_no_candle_that_still_forms(offset: float) ->
 
 
 def test_without_the_guardrail_every_wait_is_2_seconds(settings: Settings) -> None:
-    """Row 39 of `ingest.md` D9."""
+    """Row 39 of the feeds' faults."""
     settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
     feed = after(3, Refuse(times=6))
 
@@ -409,7 +409,7 @@ def test_without_the_guardrail_every_wait_is_2_seconds(settings: Settings) -> No
 
 
 def test_a_symbol_that_does_not_exist_is_named_and_tried_in_300_s() -> None:
-    """Row 43 of `ingest.md` D9."""
+    """Row 43 of the feeds' faults."""
     odd = "binance:futures:NOPE/USDT:1m"
 
     async def story(feed: Feeding) -> None:
@@ -484,7 +484,7 @@ def test_what_is_stored_of_a_series_that_was_left_meanwhile_fails_nobody() -> No
 
 
 def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 18 of `ingest.md` D9."""
+    """Row 18 of the feeds' faults."""
     monkeypatch.setattr("ingest.loop.ROTATE_SECONDS", 100.0)
     feed = after(6)
 
@@ -554,7 +554,7 @@ def test_a_next_connection_that_ends_leaves_the_one_before(
 
 
 def test_fifty_series_that_all_lose_their_socket_come_back_together() -> None:
-    """Row 46 of `ingest.md` D9: they share a socket, so they knock once."""
+    """Row 46 of the feeds' faults: they share a socket, so they knock once."""
     names = tuple(f"binance:futures:S{number}/USDT:1m" for number in range(50))
     feed = after(4, DropAll(at=60), names=names, history=50)
 
@@ -564,7 +564,7 @@ def test_fifty_series_that_all_lose_their_socket_come_back_together() -> None:
 
 
 def test_the_recorded_minute_boundary_is_stored_to_the_digit() -> None:
-    """Row 8 of `ingest.md` D9."""
+    """Row 8 of the feeds' faults."""
     frames = wire.frames("futures_kline")
     closed = [one.event["k"] for one in frames if one.event["k"]["x"]]
     names = {f"binance:futures:{k['s'].removesuffix('USDT')}/USDT:1m": k for k in closed}

@@ -110,7 +110,7 @@ def test_a_whitelist_that_cannot_be_read_for_a_moment_is_what_it_was(
 
 
 def test_a_series_nobody_watches_is_followed_until_its_idle_time_is_over() -> None:
-    """Row 31 of `ingest.md` D9: what the supervisor does."""
+    """Row 31 of the feeds' faults: what the supervisor does."""
     watch(btc=1)
     assert jobs_settle(NOW) == [BTC]
     demand_end("web")
@@ -122,7 +122,7 @@ def test_a_series_nobody_watches_is_followed_until_its_idle_time_is_over() -> No
 
 
 def test_who_comes_back_in_time_keeps_the_job_and_its_circuit() -> None:
-    """Row 32 of `ingest.md` D9: what the supervisor does."""
+    """Row 32 of the feeds' faults: what the supervisor does."""
     watch(btc=1)
     jobs_settle(NOW)
     IngestGuardrail.objects.create(series_id=BTC, state="open", open_until=NOW + 99)
@@ -139,7 +139,7 @@ def test_who_comes_back_in_time_keeps_the_job_and_its_circuit() -> None:
 def test_the_series_left_longest_ago_gives_its_place_and_keeps_its_circuit(
     settings: Settings,
 ) -> None:
-    """Row 33 of `ingest.md` D9: what the supervisor does."""
+    """Row 33 of the feeds' faults: what the supervisor does."""
     settings.TRADE_CANVAS_ONDEMAND_MAX_JOBS = 1
     watch(btc=1)
     jobs_settle(NOW)
@@ -161,7 +161,7 @@ def test_a_job_that_staff_stopped_is_not_followed() -> None:
 
 
 def test_a_process_that_may_not_follow_feeds_says_so(settings: Settings) -> None:
-    """Row 44 of `ingest.md` D9: what a process asks itself."""
+    """Row 44 of the feeds' faults: what a process asks itself."""
     assert jobs_allowed("ingest")
     settings.TRADE_CANVAS_INGEST_ROLE = "read"
     assert jobs_allowed("ingest")
@@ -171,7 +171,7 @@ def test_a_process_that_may_not_follow_feeds_says_so(settings: Settings) -> None
 
 
 def test_two_workers_never_follow_one_series() -> None:
-    """Row 25 of `ingest.md` D9: with two supervisors in turn."""
+    """Row 25 of the feeds' faults: with two supervisors in turn."""
     watch(btc=1, eth=1)
     jobs_make({BTC: "ondemand"})
     IngestJob.objects.update(lease_owner="other", lease_token=7, lease_expires_at=FAR)
@@ -188,7 +188,7 @@ def test_two_workers_never_follow_one_series() -> None:
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing_more() -> None:
-    """Row 27 of `ingest.md` D9: the fence, without a frozen process."""
+    """Row 27 of the feeds' faults: the fence, without a frozen process."""
     watch(btc=1)
     counts: list[int] = []
 
@@ -209,7 +209,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more() -> None:
 def test_a_worker_that_cannot_renew_its_leases_stops_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Row 30 of `ingest.md` D9."""
+    """Row 30 of the feeds' faults."""
     watch(btc=1)
 
     def away(*_: Any) -> Any:
@@ -244,7 +244,7 @@ def test_a_series_that_no_feed_has_opens_its_circuit_and_stops_nobody() -> None:
 
 
 def test_a_stop_writes_what_waits_and_gives_the_leases_up() -> None:
-    """Row 45 of `ingest.md` D9: within one process."""
+    """Row 45 of the feeds' faults: within one process."""
 
     async def story(feed: Feeding, _: IngestSupervisor) -> None:
         await feed.minutes(2.55)
@@ -258,7 +258,7 @@ def test_a_stop_writes_what_waits_and_gives_the_leases_up() -> None:
 def test_more_series_than_a_socket_may_carry_go_over_several(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """C3 of `ingest.md`: each series stays where it is; a place that is free is taken again."""
+    """Each series stays where it is; a place that is free is taken again."""
     alone = {"futures": replace(VENUES["futures"], most_streams=1)}
     monkeypatch.setattr("ingest.venues.VENUES", alone)
     watch(btc=1, eth=1)
@@ -277,7 +277,7 @@ def test_more_series_than_a_socket_may_carry_go_over_several(
 
 
 def test_a_process_knocks_once_a_second_whatever_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 46 of `ingest.md` D9: sockets that break together do not connect together."""
+    """Row 46 of the feeds' faults: sockets that break together do not connect together."""
     alone = {"futures": replace(VENUES["futures"], most_streams=1)}
     monkeypatch.setattr("ingest.venues.VENUES", alone)
     watch(btc=1, eth=1)

@@ -90,7 +90,7 @@ def test_without_tokens_nothing_is_required() -> None:
 def test_a_second_process_finds_the_place_of_the_supervisor_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 28 of `ingest.md` D9: what `run_ingest` finds."""
+    """Row 28 of the feeds' faults: what `run_ingest` finds."""
     monkeypatch.setattr(SupervisorLock, "path", staticmethod(lambda: tmp_path / "supervisor"))
     lock = SupervisorLock().take()
     with pytest.raises(SupervisorBusyError):

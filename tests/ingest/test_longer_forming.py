@@ -44,7 +44,7 @@ def test_a_longer_candle_forms_with_its_base_and_closes_as_it_was_last_shown() -
 
 
 def test_each_derived_series_is_shown_only_so_often_and_a_new_bucket_at_once() -> None:
-    """A3 and A5 of `ingest.md`: the throttle is that of the derived series."""
+    """The throttle is that of the derived series."""
     longer = LongerForming(BTC)
     longer.begin(0, Candles.from_rows([Candle(0, 1.0, 5.0, 1.0, 2.0, 1.0)]))
     forming = Candle(60, 2.0, 3.0, 2.0, 3.0, 1.0)

@@ -12,7 +12,7 @@ ROUNDING = 1e-9
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_rule_is_ever_broken(seed: int) -> None:
-    """D7 of `ingest.md`: one connect a second, 150 in five minutes."""
+    """One connect a second, 150 in five minutes."""
     dice = random.Random(seed)  # noqa: S311 (a test's own sequence)
     pacer, tick, taken = Pacer(), 0.0, []
     for _ in range(3000):

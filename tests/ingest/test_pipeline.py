@@ -81,7 +81,7 @@ def test_any_batches_give_the_same_ledger(seed: int, case: Candles) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_order_of_arrival_gives_the_same_ledger_and_frames(seed: int, case: Candles) -> None:
-    """Row 16 of `ledger.md` C7."""
+    """Row 16 of the ledger's faults."""
     short = case.take(slice(0, 120))
     expected = straight(short)
     asked = [int(short.time[n]) for n in (3, 40, 77, 119)]
@@ -132,7 +132,7 @@ def walk(steps: list[tuple[int, bool]]) -> Candles:
 
 
 def test_equal_candles_change_nothing(case: Candles, hints: list[Hint]) -> None:
-    """Row 20 of `ledger.md` C7."""
+    """Row 20 of the ledger's faults."""
     pipeline.run_sync({SERIES: case})
     before = tables_state()
     hints.clear()
@@ -195,7 +195,7 @@ def test_a_candle_before_the_first_is_a_new_genesis(case: Candles) -> None:
 
 
 def test_a_new_series_has_generation_0_and_its_candles_in_the_hint(hints: list[Hint]) -> None:
-    """Row 23 of `ledger.md` C7."""
+    """Row 23 of the ledger's faults."""
     candles = flat(1, 2, 3)
 
     result = pipeline.run_sync({SERIES: candles})
@@ -284,7 +284,7 @@ def test_candles_that_are_remembered_are_not_read_again(case: Candles) -> None:
 def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(
     hints: list[Hint], client: Client
 ) -> None:
-    """Row 5 of `ledger.md` C7."""
+    """Row 5 of the ledger's faults."""
     pipeline.run_sync({SERIES: flat(1, 2)})
     hints.clear()
 
@@ -312,7 +312,7 @@ def test_a_rule_that_raises_keeps_the_candles_and_is_tried_again(
 def test_a_drawing_that_raises_moves_no_head(
     case: Candles, hints: list[Hint], client: Client
 ) -> None:
-    """Row 6 of `ledger.md` C7."""
+    """Row 6 of the ledger's faults."""
     last = int(case.time[-1])
     with patch.object(Pivot, "marks", failing), pytest.raises(IngestPipelineError) as caught:
         pipeline.run_sync({SERIES: case})
@@ -330,7 +330,7 @@ def test_a_drawing_that_raises_moves_no_head(
 
 
 def test_one_failing_series_does_not_stop_the_others(hints: list[Hint]) -> None:
-    """Row 9 of `ledger.md` C7."""
+    """Row 9 of the ledger's faults."""
     step = Pivot.step
 
     def only_other(self: Pivot, state: Any, candles: Candles, *rest: Any) -> Any:
@@ -369,7 +369,7 @@ def test_a_statement_that_is_refused_once_stops_nobody(hints: list[Hint]) -> Non
 
 
 def test_rows_that_the_database_refuses_stop_only_their_series(hints: list[Hint]) -> None:
-    """Row 8 of `ledger.md` C7: a row in the way of a unique constraint."""
+    """Row 8 of the ledger's faults: a row in the way of a unique constraint."""
     names = [f"test:spot:S{n:02}/USDT:1m" for n in range(20)]
     refused, others = names[7], {*names} - {names[7]}
     in_the_way = {"factor_name": "pen", "candle_time": START + 60, "ordinal": 1, "seq": 0}
@@ -389,7 +389,7 @@ def test_rows_that_the_database_refuses_stop_only_their_series(hints: list[Hint]
 
 
 def test_candles_that_the_database_refuses_stop_only_their_series(hints: list[Hint]) -> None:
-    """Row 8 of `ledger.md` C7: the candles themselves are refused."""
+    """Row 8 of the ledger's faults: the candles themselves are refused."""
     names = [f"test:spot:S{n:02}/USDT:1m" for n in range(20)]
     refused, others = names[7], {*names} - {names[7]}
 
@@ -565,7 +565,7 @@ def test_the_sweep_goes_on_after_a_series_that_the_database_refuses() -> None:
 def test_a_deadlock_is_tried_three_times_more(
     failures: int, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 25 of `ledger.md` C7."""
+    """Row 25 of the ledger's faults."""
     pauses: list[float] = []
     left = [failures]
     real = pipeline._take

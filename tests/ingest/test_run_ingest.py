@@ -82,7 +82,7 @@ def test_once_catches_up_and_ends(tmp_path: Path, exchange: Any) -> None:
 def test_a_second_one_on_the_same_database_ends_with_status_3(
     tmp_path: Path, exchange: Any
 ) -> None:
-    """Row 28 of `ingest.md` D9. Row 45 of `ingest.md` D9: SIGTERM ends the first one well."""
+    """Row 28 of the feeds' faults. Row 45 of the feeds' faults: SIGTERM ends the first one well."""
     first = started(tmp_path, exchange, "--series", BTC)
     wait_for(tmp_path, 2000, first)
     second = started(tmp_path, exchange, "--series", BTC)
@@ -97,7 +97,7 @@ def test_a_second_one_on_the_same_database_ends_with_status_3(
 
 
 def test_a_stop_ends_the_fill_at_the_start(tmp_path: Path, exchange: Any) -> None:
-    """Row 45 of `ingest.md` D9: while two series wait for an exchange that is away."""
+    """Row 45 of the feeds' faults: while two series wait for an exchange that is away."""
     away = {
         "TRADE_CANVAS_BINANCE_FUTURES_REST_BASE": "http://127.0.0.1:9",
         "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",

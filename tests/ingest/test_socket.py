@@ -121,7 +121,7 @@ def test_a_late_candle_is_told_as_a_rebuild_and_not_sent() -> None:
 
 @pytest.mark.parametrize("rows", [[530, 531, 532, 533, 534], [589]], ids=["gap", "correction"])
 def test_a_change_behind_the_head_is_recomputed_from_there_and_told_once(rows: list[int]) -> None:
-    """Rows 13 and 14 of `ledger.md` C7: five missing candles, and one corrected 10 back.
+    """Rows 13 and 14 of the ledger's faults: five missing candles, and one corrected 10 back.
 
     Shows 9.live.drop and 9.system.rebuild.
     """
@@ -155,7 +155,7 @@ def test_a_change_behind_the_head_is_recomputed_from_there_and_told_once(rows: l
 
 
 def test_a_new_series_is_told_by_its_candles_alone() -> None:
-    """Row 23 of `ledger.md` C7. Shows 9.system.first."""
+    """Row 23 of the ledger's faults. Shows 9.system.first."""
 
     async def scenario() -> None:
         async with connected() as socket:
@@ -169,7 +169,7 @@ def test_a_new_series_is_told_by_its_candles_alone() -> None:
 
 
 def test_a_candle_whose_process_is_killed_before_the_hint_arrives_once() -> None:
-    """Row 2 of `ledger.md` C7: within 2 s, by the sweep that runs by itself."""
+    """Row 2 of the ledger's faults: within 2 s, by the sweep that runs by itself."""
 
     async def scenario() -> None:
         await take({SERIES: flat(1)})

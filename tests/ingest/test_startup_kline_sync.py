@@ -59,7 +59,7 @@ def test_every_series_is_filled_to_its_newest_closed_candle() -> None:
 
 
 def test_an_exchange_that_lags_one_candle_is_said_and_nothing_is_skipped() -> None:
-    """Row 11 of `ledger.md` C7: the candle that comes later is computed."""
+    """Row 11 of the ledger's faults: the candle that comes later is computed."""
     done = sync(Exchange(until=3480), MINUTES)
 
     assert (done.series_synced, done.series_lagging, done.series_errors) == (0, 1, 0)
@@ -100,7 +100,7 @@ def test_a_fill_that_is_cancelled_asks_for_no_other_series() -> None:
 
 
 def test_a_series_that_is_held_for_too_long_is_busy() -> None:
-    """Row 12 of `ledger.md` C7."""
+    """Row 12 of the ledger's faults."""
     with patch("ledger.sync.refresh_series_sync", side_effect=OperationalError("held")):
         LedgerHead.objects.create(series_id=MINUTES)
         done = sync(lambda *_: 0, MINUTES)

@@ -1,4 +1,4 @@
-"""Workers that die, freeze and take over, as processes (`ingest.md` D4 and D9)."""
+"""Workers that die, freeze and take over, as processes."""
 
 import os
 import random
@@ -47,10 +47,10 @@ def owners(found: Workers) -> dict[str, str]:
 def test_workers_share_die_and_freeze_and_each_series_goes_on_with_one(
     tmp_path: Path, exchange: Any
 ) -> None:
-    """Row 25 of `ingest.md` D9: two workers, one for each series, together one reference run.
+    """Row 25 of the feeds' faults: two workers, one for each series, together one reference run.
 
-    Row 26 of `ingest.md` D9: one is killed, the other takes over when the leases end.
-    Row 27 of `ingest.md` D9: that one is frozen for 60 s, a third takes over; awake again, the
+    Row 26 of the feeds' faults: one is killed, the other takes over when the leases end.
+    Row 27 of the feeds' faults: that one is frozen for 60 s, a third takes over; awake again, the
     frozen one writes nothing.
     """
     needs("postgresql")
@@ -116,14 +116,14 @@ def killed(seed: int, vendor: str, folder: Path, exchange: Any) -> float:
 def test_a_kill_at_any_moment_loses_nothing_on_sqlite(
     seed: int, tmp_path: Path, exchange: Any
 ) -> None:
-    """Row 26 of `ingest.md` D9: on SQLite the next worker inherits at once."""
+    """Row 26 of the feeds' faults: on SQLite the next worker inherits at once."""
     needs("sqlite")
     killed(seed, "sqlite", tmp_path, exchange)
 
 
 @pytest.mark.postgres
 def test_a_kill_at_any_moment_loses_nothing_on_postgresql(tmp_path: Path, exchange: Any) -> None:
-    """Row 26 of `ingest.md` D9: three moments at once."""
+    """Row 26 of the feeds' faults: three moments at once."""
     many("postgresql", range(3), 3, tmp_path, exchange)
 
 

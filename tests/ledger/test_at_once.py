@@ -49,7 +49,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 
 
 def test_two_http_ingests_of_a_series_are_taken_in_turns(case: Candles) -> None:
-    """Row 17 of `ledger.md` C7."""
+    """Row 17 of the ledger's faults."""
     expected = straight(case)
     reset()
     staff = User.objects.create(username="researcher", is_staff=True)
@@ -74,7 +74,7 @@ def test_two_http_ingests_of_a_series_are_taken_in_turns(case: Candles) -> None:
 def test_ingest_and_warm_up_and_repair_at_once_leave_the_straight_ledger(
     case: Candles, settings: Any
 ) -> None:
-    """Row 18 of `ledger.md` C7."""
+    """Row 18 of the ledger's faults."""
     settings.TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP = True
     expected = straight(case)
     reset()
@@ -117,7 +117,7 @@ def sync(case: Candles) -> StartupSync:
 
 
 def test_two_start_up_syncs_at_once_find_one_set_of_events(case: Candles) -> None:
-    """Row 12 of `ledger.md` C7: one waits for the other."""
+    """Row 12 of the ledger's faults: one waits for the other."""
     expected = straight(case.take(slice(-100, None)))
     reset()
 
@@ -129,7 +129,7 @@ def test_two_start_up_syncs_at_once_find_one_set_of_events(case: Candles) -> Non
 
 
 def test_a_start_up_sync_that_waits_too_long_says_busy(case: Candles) -> None:
-    """Row 12 of `ledger.md` C7."""
+    """Row 12 of the ledger's faults."""
     with patch.object(pipeline, "run_sync", side_effect=OperationalError("held")):
         done = sync(case)
 

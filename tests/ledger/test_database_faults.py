@@ -64,7 +64,7 @@ def losing(number: int, lost: list[str]) -> Callable[..., Any]:
 def test_a_connection_lost_in_a_run_keeps_nothing_and_the_sender_tries_again(
     case: Candles,
 ) -> None:
-    """Row 24 of `ledger.md` C7: lost before each statement in turn."""
+    """Row 24 of the ledger's faults: lost before each statement in turn."""
     needs("postgresql")
     expected = straight(case)
     reset()
@@ -90,7 +90,7 @@ def test_a_connection_lost_in_a_run_keeps_nothing_and_the_sender_tries_again(
 
 @pytest.mark.postgres
 def test_a_run_whose_connection_is_lost_is_a_step_error(case: Candles) -> None:
-    """Row 24 of `ledger.md` C7: the feed's buffer takes the candles again."""
+    """Row 24 of the ledger's faults: the feed's buffer takes the candles again."""
     needs("postgresql")
     pipeline.run_sync({SERIES: case.take(slice(0, -1))})
 
@@ -110,7 +110,7 @@ def test_a_run_whose_connection_is_lost_is_a_step_error(case: Candles) -> None:
 
 @pytest.mark.postgres
 def test_writers_in_a_real_deadlock_both_come_through() -> None:
-    """Row 25 of `ledger.md` C7: PostgreSQL gives one of them up, which is tried again."""
+    """Row 25 of the ledger's faults: PostgreSQL gives one of them up, which is tried again."""
     needs("postgresql")
     pipeline.run_sync({SERIES: flat(1), OTHER: flat(1)})
     both_hold, tries = Barrier(2, timeout=10), []
@@ -152,7 +152,7 @@ class DeadlockError(Exception):
 def test_every_writer_tries_three_times_more(
     act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 25 of `ledger.md` C7."""
+    """Row 25 of the ledger's faults."""
     pipeline.run_sync({SERIES: flat(1)})
     real, pauses, left = database.writing, list[float](), [3]
 
@@ -180,7 +180,7 @@ def lock(series_id: str) -> None:
 def test_a_database_that_another_process_holds_is_a_step_error_and_no_half_batch(
     case: Candles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 26 of `ledger.md` C7: after 10 s, here sooner."""
+    """Row 26 of the ledger's faults: after 10 s, here sooner."""
     needs("sqlite")
     assert database.WRITE_WAIT == 10
     monkeypatch.setattr(database, "writing", partial(database.writing, 0.05))

@@ -73,7 +73,7 @@ def send(client: Client, candle: Candle, series_id: str = SERIES) -> Any:
 def test_a_compensate_flag_changes_nothing_and_the_check_says_so(
     flag: str, case: Candles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 7 of `ledger.md` C7."""
+    """Row 7 of the ledger's faults."""
     monkeypatch.setenv(flag, "1")
     said = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -101,7 +101,7 @@ def test_a_compensate_flag_changes_nothing_and_the_check_says_so(
 def test_a_candle_sent_100_times_is_one_row_one_event_set_and_one_hint(
     case: Candles, hints: list[Hint], staff: Client
 ) -> None:
-    """Row 15 of `ledger.md` C7."""
+    """Row 15 of the ledger's faults."""
     newest_event = golden("box_2_1")["events"][-1]["candle_time"]
     *before, last = case.take(case.time <= newest_event).rows()
     expected = straight(Candles.from_rows([*before, last]))
@@ -118,7 +118,7 @@ def test_a_candle_sent_100_times_is_one_row_one_event_set_and_one_hint(
 def test_off_grid_candles_are_aligned_alike_in_candles_frame_and_slices(
     staff: Client,
 ) -> None:
-    """Row 31 of `ledger.md` C7."""
+    """Row 31 of the ledger's faults."""
     for candle in flat(1, 2, 3, 44).rows():
         assert send(staff, candle).status_code == 200
 
@@ -193,7 +193,7 @@ def fail_to_take(candles: Candles) -> None:
 def test_a_get_of_a_stale_ledger_is_refused_and_changes_no_row(
     stale: Callable[[Candles], None], path: str, case: Candles, staff: Client
 ) -> None:
-    """Row 32 of `ledger.md` C7: warm-up is off unless it is switched on."""
+    """Row 32 of the ledger's faults: warm-up is off unless it is switched on."""
     stale(case)
     before, last = tables_state(), int(case.time[-1])
     times = {"at_time": last, "from_time": last - 600, "to_time": last}
@@ -211,7 +211,7 @@ def test_a_get_of_a_stale_ledger_is_refused_and_changes_no_row(
 def test_a_candle_far_in_the_future_is_stored_and_real_ones_then_come_late(
     case: Candles, staff: Client
 ) -> None:
-    """Row 33 of `ledger.md` C7: over HTTP."""
+    """Row 33 of the ledger's faults: over HTTP."""
     known, later = case.take(slice(0, 480)), case.take(slice(480, None)).rows()
     odd = Candle(int(case.time[-1]) + 10**9, 3.0, 4.0, 2.0, 3.0, 1.0)
     expected = straight(Candles.from_rows([*case.rows(), odd]))
@@ -249,7 +249,7 @@ def aside(answer: Any) -> Any:
 def test_frames_of_the_past_do_not_tell_how_the_ledger_was_made(
     case: Candles, client: Client
 ) -> None:
-    """Row 34 of `ledger.md` C7."""
+    """Row 34 of the ledger's faults."""
     times = random.Random(34).sample(case.time.tolist(), 20)  # noqa: S311 (can be repeated)
     for row in range(len(case)):
         pipeline.run_sync({SERIES: case.take(slice(row, row + 1))})
@@ -281,7 +281,7 @@ ODD = [
 def test_a_candle_of_no_number_or_no_time_is_refused(
     odd: dict[str, Any], staff: Client, settings: Any
 ) -> None:
-    """Row 35 of `ledger.md` C7."""
+    """Row 35 of the ledger's faults."""
     settings.TRADE_CANVAS_ENABLE_DEV_API = True
     pipeline.run_sync({SERIES: flat(1, 2)})
     before = tables_state()
@@ -299,6 +299,6 @@ def test_a_candle_of_no_number_or_no_time_is_refused(
 def test_order_of_prices_and_sign_of_volume_are_not_checked(
     odd: dict[str, Any], staff: Client
 ) -> None:
-    """Row 35 of `ledger.md` C7: what it leaves to the sender."""
+    """Row 35 of the ledger's faults: what it leaves to the sender."""
     assert send(staff, Candle(**odd)).status_code == 200
     assert selectors.candles_latest(SERIES, 1).rows() == [Candle(**odd)]

@@ -100,7 +100,7 @@ def test_a_ledger_that_is_not_ready_is_refused_though_the_answer_is_kept(
 def test_a_row_taken_out_by_hand_is_noticed_though_the_answer_is_kept(
     case: Candles, client: Client
 ) -> None:
-    """Row 21 of `ledger.md` C7, for a server that answered before."""
+    """Row 21 of the ledger's faults, for a server that answered before."""
     first = ask(client, "draw/delta", {})
     zone = OverlayInstructionVersion.objects.filter(def_json__contains="zhongshu.dead")
     zone.order_by("-visible_time")[:1].get().delete()

@@ -68,7 +68,7 @@ def test_a_snapshot_of_heads_never_raises() -> None:
 
 
 def test_heads_that_cannot_be_read_are_refreshed_and_not_called_ready() -> None:
-    """Row 30 of `ledger.md` C7."""
+    """Row 30 of the ledger's faults."""
     pipeline.run_sync({SERIES: flat(1, 2)})
 
     with patch("ledger.sync.heads_of", side_effect=DatabaseError("gone")):
@@ -96,7 +96,7 @@ def test_a_ledger_that_is_ready_is_refreshed_only_when_told() -> None:
 
 
 def test_a_refresh_never_goes_beyond_the_candles() -> None:
-    """Row 10 of `ledger.md` C7: candles that come later are computed."""
+    """Row 10 of the ledger's faults: candles that come later are computed."""
     behind()
 
     SYNC.refresh(SERIES, START + 10**6)

@@ -62,7 +62,7 @@ def test_a_repair_that_finds_nothing_changes_nothing(candles: Candles) -> None:
 
 
 def test_a_dead_zone_that_was_deleted_comes_back(candles: Candles) -> None:
-    """Row 21 of `ledger.md` C7."""
+    """Row 21 of the ledger's faults."""
     sound, frame = ledger_checksum(SERIES), live()
     rows = OverlayInstructionVersion.objects.filter(instruction_id__startswith="zhongshu.dead")
     rows.filter(pk=rows.order_by("-pk").values("pk")[0]["pk"]).delete()
@@ -79,7 +79,7 @@ def test_a_dead_zone_that_was_deleted_comes_back(candles: Candles) -> None:
 def test_a_repair_at_an_old_time_leaves_the_overlay_head_at_the_factor_head(
     candles: Candles,
 ) -> None:
-    """Row 19 of `ledger.md` C7."""
+    """Row 19 of the ledger's faults."""
     done = SERVICE.repair_overlay(series_id=SERIES, to_time=int(candles.time[50]) + 1)
 
     assert done.aligned_time == int(candles.time[50])

@@ -111,7 +111,7 @@ def require_same_bytes(told: Told) -> None:
 @given(whole_stories)
 @settings(max_examples=50, deadline=None, suppress_health_check=checks)
 def test_no_story_shows_in_the_bytes(told: Told) -> None:
-    """Row 16 of `ledger.md` C7."""
+    """Row 16 of the ledger's faults."""
     require_same_bytes(told)
 
 
@@ -119,5 +119,5 @@ def test_no_story_shows_in_the_bytes(told: Told) -> None:
 @given(whole_stories)
 @settings(max_examples=500, deadline=None, suppress_health_check=checks)
 def test_none_of_many_stories_shows_in_the_bytes(told: Told) -> None:
-    """Row 16 of `ledger.md` C7."""
+    """Row 16 of the ledger's faults."""
     require_same_bytes(told)

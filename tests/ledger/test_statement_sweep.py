@@ -325,7 +325,7 @@ class Trial:
 def test_a_way_to_write_that_fails_at_any_statement_leaves_a_ledger_that_heals(
     name: str, kind: str, settings: Any
 ) -> None:
-    """Rows 1 and 22 of `ledger.md` C7."""
+    """Rows 1 and 22 of the ledger's faults."""
     settings.TRADE_CANVAS_ENABLE_READ_LEDGER_WARMUP = True
     User.objects.create(username="researcher", is_staff=True)
     with use_golden_windows(CASE):

@@ -311,7 +311,7 @@ def test_a_changed_head_row_is_found_and_named_and_healed(
 def test_a_row_too_few_or_too_many_is_found_and_healed(
     few: Candles, table: str, plant: Change, side: str
 ) -> None:
-    """Row 21 of `ledger.md` C7: any row of a ledger is named, and so is each of its columns."""
+    """Row 21 of the ledger's faults: any row is named, and so is each of its columns."""
     in_bulk(few)
     sound = ledger_checksum(SERIES)
     plant()

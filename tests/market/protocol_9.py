@@ -1,4 +1,4 @@
-"""Every behaviour that section 9 of `protocol.md` states, under a short name.
+"""Every behaviour of /ws/market, under a short name.
 
 A test that shows one says its name in its docstring; `tests/test_architecture.py` looks for each.
 What the section asks of clients, after a gap and after `factor.rebuild`, is not listed.

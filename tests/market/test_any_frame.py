@@ -44,7 +44,7 @@ ODD: list[Any] = [
 
 
 def expected(text: str | None) -> str | None:
-    """Return the error that section 9 of `protocol.md` gives a frame, None for no answer."""
+    """Return the error that the protocol gives a frame, None for no answer."""
     frame = parsed(text)
     if not isinstance(frame, dict):
         return "invalid message envelope"
@@ -125,7 +125,7 @@ async def answer(socket: Socket, text: str | None) -> list[dict[str, Any]]:
 
 
 def test_any_frame_gets_its_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """Section 9 of `protocol.md`: always the documented answer, nothing logged, nothing kept.
+    """Always the documented answer, nothing logged, nothing kept.
 
     Shows 9.error.envelope, 9.error.type, 9.error.unknown_type, 9.error.missing_series_id,
     9.error.invalid_since, 9.error.invalid_supports_batch and 9.error.invalid_series_id.

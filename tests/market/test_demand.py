@@ -47,7 +47,7 @@ def test_a_demand_lasts_a_minute_on_the_clock_of_the_database() -> None:
 
 
 def test_a_process_that_died_counts_no_more_when_its_minute_is_over() -> None:
-    """Row 31 of `ingest.md` D9, as far as the web process is concerned."""
+    """Row 31 of the feeds' faults, as far as the web process is concerned."""
     demand_write("dead", {SERIES: 3})
     demand_write("alive", {SERIES: 1})
 
@@ -106,7 +106,7 @@ def test_of_two_new_series_in_one_write_one_is_refused() -> None:
 
 @pytest.mark.usefixtures("one_place")
 def test_a_series_whose_last_subscriber_left_makes_room() -> None:
-    """Row 33 of `ingest.md` D9, as far as the place is concerned: an idle series takes none."""
+    """Row 33 of the feeds' faults, as far as the place is concerned: an idle series takes none."""
     demand_write("one", {SERIES: 1})
     demand_write("one", {SERIES: 0})
 

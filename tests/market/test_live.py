@@ -100,7 +100,7 @@ def test_several_candles_come_as_a_batch_to_those_who_take_it() -> None:
 
 
 def test_candle_that_was_sent_is_not_sent_again() -> None:
-    """Row 3 of `ledger.md` C7. Shows 9.live.drop and 9.order.once."""
+    """Row 3 of the ledger's faults. Shows 9.live.drop and 9.order.once."""
 
     async def scenario() -> None:
         async with connected() as socket:
@@ -281,7 +281,7 @@ def test_generation_of_the_subscribe_is_no_change(monkeypatch: pytest.MonkeyPatc
 def test_candles_that_come_during_the_catch_up_are_sent_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Row 29 of `ledger.md` C7: the hint falls between joining and reading.
+    """Row 29 of the ledger's faults: the hint falls between joining and reading.
 
     Shows 9.subscribe.4.live.
     """
@@ -306,7 +306,7 @@ def test_candles_that_come_during_the_catch_up_are_sent_once(
 
 
 def test_candle_whose_hint_comes_after_the_subscribe_is_sent_once() -> None:
-    """Row 29 of `ledger.md` C7."""
+    """Row 29 of the ledger's faults."""
 
     async def scenario() -> None:
         await store(range(2))
@@ -324,7 +324,7 @@ def test_candle_whose_hint_comes_after_the_subscribe_is_sent_once() -> None:
 def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
     monkeypatch: pytest.MonkeyPatch, supports_batch: bool
 ) -> None:
-    """Row 4 of `ledger.md` C7. Shows 9.order.once."""
+    """Row 4 of the ledger's faults. Shows 9.order.once."""
     chance = random.Random(7)  # noqa: S311 (a repeatable test)
     count = 500
 
@@ -353,7 +353,7 @@ def test_each_candle_comes_once_and_in_order_when_hints_are_lost(
 def test_candles_come_with_the_layer_away_and_it_is_used_again_when_it_is_back(
     lame_layer: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 27 of `ledger.md` C7, in less time."""
+    """Row 27 of the ledger's faults, in less time."""
     monkeypatch.setattr(hub, "FIRST_RETRY", 0.01)
     monkeypatch.setattr(hub, "LAST_RETRY", 0.02)
     monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.02)
@@ -559,7 +559,7 @@ class SlowReader:
 
 
 def test_slow_socket_is_bounded_and_loses_nothing() -> None:
-    """Row 28 of `ledger.md` C7. Shows 9.order.once."""
+    """Row 28 of the ledger's faults. Shows 9.order.once."""
     count = subscriptions.MOST_NEWS * 5
 
     async def scenario() -> None:

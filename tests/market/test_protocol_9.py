@@ -1,4 +1,4 @@
-"""/ws/market: what section 9 of `protocol.md` states, where no other test shows it."""
+"""/ws/market: what the protocol states, where no other test shows it."""
 
 import asyncio
 import threading

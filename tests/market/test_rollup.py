@@ -98,7 +98,7 @@ def test_a_forming_candle_takes_the_place_of_a_closed_one_of_its_time() -> None:
 
 
 def test_a_bucket_begins_to_form_with_its_first_candle() -> None:
-    """Row 13 of `ingest.md` D9."""
+    """Row 13 of the feeds' faults."""
     first = Candle(DAY + 300, 7, 8, 2, 3, 0.5)
 
     assert rollup.forming(minutes((3, 50)), first, 300) == first

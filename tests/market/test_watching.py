@@ -87,7 +87,7 @@ def test_each_socket_counts_and_one_that_is_gone_does_not() -> None:
 
 
 def test_refused_is_said_and_other_subscriptions_stay() -> None:
-    """Row 34 of `ingest.md` D9. Shows 9.subscribe.2.refused and 9.error.series_id."""
+    """Row 34 of the feeds' faults. Shows 9.subscribe.2.refused and 9.error.series_id."""
 
     async def scenario() -> None:
         await store(range(2), series_id=OTHER)
@@ -131,7 +131,7 @@ def test_a_refused_socket_may_ask_again() -> None:
 
 
 def test_five_sockets_that_come_and_go_a_hundred_times_are_counted_right() -> None:
-    """Row 32 of `ingest.md` D9."""
+    """Row 32 of the feeds' faults."""
 
     async def scenario() -> None:
         async with connected() as a, connected() as b, connected() as c, connected() as d:
@@ -187,7 +187,7 @@ def test_a_derived_series_counts_for_its_base(settings: Settings) -> None:
 
 
 def test_a_process_for_readers_refuses_nobody(settings: Settings) -> None:
-    """Row 44 of `ingest.md` D9, as far as sockets are concerned."""
+    """Row 44 of the feeds' faults, as far as sockets are concerned."""
     settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD = True
     settings.TRADE_CANVAS_INGEST_ROLE = "read"
 

@@ -120,7 +120,7 @@ def write(row: Any, ordinal: int, time: Any, price: Any, k: int, i: int, side: i
 
 
 def payload(row: Json) -> Json:
-    """Return the payload of a pivot event (`factors.md` A3)."""
+    """Return the payload of a pivot event."""
     return {
         "pivot_time": row["pivot_time"],
         "pivot_price": row["pivot_price"],

@@ -22,7 +22,7 @@ from tests.ledger.history.records import Answer, History, Question, Reply, State
 # Of each client so many violations are told, and no more.
 MOST = 8
 Json = dict[str, Any]
-# Details of refusals that these routes document (`protocol.md` 2).
+# Details of refusals that these routes document.
 DOCUMENTED = {
     404: {"no_data", "no_overlay"},
     409: {
