@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 
@@ -130,28 +130,13 @@ def test_bench_lists_the_scripts_and_runs_none(
     assert capsys.readouterr().out == "write_path\n"
 
 
-@pytest.fixture
-def commands(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return what the script runs; the second of it fails."""
-    ran_so_far: list[list[str]] = []
-
-    def run(command: list[str], **_: object) -> SimpleNamespace:
-        ran_so_far.append(command)
-        return SimpleNamespace(returncode=len(ran_so_far) - 1)
-
-    monkeypatch.setattr(dev.subprocess, "run", run)
-    return ran_so_far
-
-
 @pytest.mark.parametrize(("redis", "several"), [("", True), ("redis://127.0.0.1", False)])
 def test_a_whole_run_measures_alone(
-    redis: str,
-    several: bool,
-    dev: ModuleType,
-    commands: list[list[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    redis: str, several: bool, dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    commands: list[list[str]] = []
     monkeypatch.setenv("REDIS_URL", redis)
+    monkeypatch.setattr(dev, "wait_for", lambda command: commands.append(command) or 0)
 
     with pytest.raises(SystemExit):
         dev.all_tests()
@@ -161,8 +146,41 @@ def test_a_whole_run_measures_alone(
     assert ("--numprocesses" in measured, measured[-1]) == (False, dev.MEASURED)
 
 
-def test_a_whole_run_fails_with_any_part_of_it(dev: ModuleType, commands: list[list[str]]) -> None:
+@pytest.mark.parametrize(
+    ("statuses", "left"),
+    [([0, 0], False), ([1, 0], True), ([0, 1], True), ([2], True), ([-15], True)],
+)
+def test_a_whole_run_fails_with_any_part_and_ends_when_it_is_stopped(
+    statuses: list[int], left: bool, dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev, "wait_for", lambda _: statuses.pop(0))
+
     with pytest.raises(SystemExit) as leaving:
         dev.all_tests()
 
-    assert (len(commands), int(leaving.value.code or 0)) == (2, 1)
+    assert (bool(leaving.value.code), statuses) == (left, [])
+
+
+STOPPED = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: exit(7))
+try:
+    print("up", flush=True)
+    time.sleep(30)
+finally:
+    open("cleaned", "w").close()
+"""
+STARTS = """
+import runpy, sys
+sys.exit(runpy.run_path(sys.argv[1])["wait_for"]([sys.executable, "-c", sys.argv[2]]))
+"""
+
+
+def test_what_is_stopped_may_clean_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTS, str(ROOT / "dev"), STOPPED]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        process.terminate()
+
+    assert (process.returncode, (tmp_path / "cleaned").exists()) == (7, True)

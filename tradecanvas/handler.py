@@ -42,8 +42,12 @@ class WholeFiles(ServeStaticMiddleware):  # type: ignore[misc]  # the library ha
         found = static_file.get_response(request.method, request.META)
         with found.file or BytesIO() as file:
             body = file.read()
-        headers = {name: text for name, text in found.headers if text is not None}
-        return HttpResponse(body, status=int(found.status), headers=headers)
+        response = HttpResponse(body, status=int(found.status))
+        del response["Content-Type"]  # that of Django's; the file brings its own
+        for name, text in found.headers:
+            if text is not None:
+                response[name] = text
+        return response
 
 
 class OneThreadHandler(ASGIHandler):

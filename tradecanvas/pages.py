@@ -259,7 +259,7 @@ def presets() -> list[Json]:
 
 def first_reads(series_id: str) -> list[str]:
     """Return what the page of a series reads first, written as its modules write it."""
-    series = quote(series_id, safe="")
+    series = quote(series_id, safe="!'()*")
     return [
         f"/api/market/candles?series_id={series}&limit={WINDOW}",
         f"/api/frame/live?series_id={series}&window_candles={WINDOW}",

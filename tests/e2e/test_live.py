@@ -60,6 +60,8 @@ def test_good_load_reads_candles_once(server: LiveServer, series_id: str) -> Non
             assert len(tab.reads("/api/frame/live")) == 1
             assert tab.reads("/api/factor/slices") == []
             # The page itself asked for both, and the modules used both answers.
+            early = "JSON.parse(document.getElementById('reads').textContent)"
+            assert len(await tab.page.evaluate(early)) == 2
             assert await tab.page.evaluate("Object.keys(firstReads)") == []
 
     play(scenario())

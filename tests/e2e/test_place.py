@@ -97,6 +97,73 @@ def test_a_time_is_shown_in_the_middle_with_the_crosshair_on_it(
     play(scenario())
 
 
+CHART = """async (candles) => {
+  const { ChartView } = await import("/static/tc/chart/chart.js");
+  const { readPalette } = await import("/static/tc/chart/palette.js");
+  const box = document.body.appendChild(document.createElement("div"));
+  box.style = "position: fixed; inset: 0; width: 800px; height: 400px";
+  const view = new ChartView(box, readPalette(box), "en");
+  const frame = () => new Promise(requestAnimationFrame);
+  view.setCandles(candles, { kind: "all" }, null);
+  view.fit();
+"""
+CROSSHAIR = """
+  const heard = [];
+  view.attach({ attached: ({ chart }) =>
+    chart.subscribeCrosshairMove(({ logical }) => heard.push(logical)) });
+  const places = [];
+  for (const bar of [300, 100]) {
+    view.setRange(bar - 50, bar + 50);
+    view.setCrosshair(bar);
+    for (let n = 0; n < 4; n += 1) await frame();
+    // Nobody hears of a crosshair that was put; a view that is set again says where it is.
+    view.setRange(bar - 50, bar + 50);
+    for (let n = 0; n < 2; n += 1) await frame();
+    places.push(heard.at(-1));
+  }
+  return places;
+}"""
+FITTED = """
+  const seen = [];
+  for (let n = 0; n < 2; n += 1) {
+    for (let n = 0; n < 4; n += 1) await frame();
+    seen.push(Math.round(view.range.from), Math.round(view.range.to));
+    view.fit();
+  }
+  return seen;
+}"""
+
+
+def test_the_crosshair_stays_on_its_bar_when_the_view_has_just_moved(
+    server: LiveServer, series_id: str
+) -> None:
+    server.fill(series_id, repeated(1))
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            assert await tab.page.evaluate(CHART + CROSSHAIR, repeated(2)) == [300, 100]
+
+    play(scenario())
+
+
+def test_a_chart_that_begins_with_its_candles_is_fitted_as_later(
+    server: LiveServer, series_id: str
+) -> None:
+    server.fill(series_id, repeated(1))
+
+    async def scenario() -> None:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            first, last, later_first, later_last = await tab.page.evaluate(
+                CHART + FITTED, repeated(2)
+            )
+            assert (first, last) == (later_first, later_last)
+            assert 260 <= last - first <= 270
+
+    play(scenario())
+
+
 def test_older_candles_are_brought_for_a_link(server: LiveServer, series_id: str) -> None:
     candles = repeated(13)
     server.fill(series_id, candles)

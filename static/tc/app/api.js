@@ -73,13 +73,14 @@ async function detailOf(response) {
 
 /**
  * What the page asked for before its modules came, each once: the content, the answer if it is an
- * error, null if there was none.
+ * error, null if there was none. With the first read of anything else they are too old.
  * @param {string} url
  * @returns {Promise<any> | null}
  */
 function firstRead(url) {
   const reading = globalThis.firstReads?.[url] ?? null;
-  delete globalThis.firstReads?.[url];
+  if (reading === null) globalThis.firstReads = {};
+  else delete globalThis.firstReads?.[url];
   return reading;
 }
 

@@ -278,9 +278,9 @@ export class LiveFeed {
       this.olderSlices = [];
       const isDeeper = (this.candles.all[0]?.candle_time ?? Infinity) < this.drawnFrom;
       if (isDeeper) await (await import("./history.js")).drawOlder(this, signal);
+      // Both may have been asked for at once: a candle may have closed between the two.
+      if (this.structureLag > 0) this.#wantDelta();
     });
-    // Both were asked for at once: a candle may have closed between the two.
-    if (this.structureLag > 0) this.#wantDelta();
   }
 
   /**

@@ -17,6 +17,8 @@ import { StructureLayer } from "./structure-layer.js";
 
 const FIRST_BARS = 260;
 const RIGHT_BARS = 8;
+/** Room for most prices, so that the bars fit before the first prices are there. */
+const AXIS_WIDTH = 72;
 const WIDEST_BAR = 20;
 const SET_DATA_ABOVE = 50;
 const CONFLATE_FROM = 20000;
@@ -41,6 +43,7 @@ export class ChartView {
   #formingTag;
   /** The width of a bar when the view was last fitted. */
   #fitted = 0;
+  #putting = 0;
   /** How often the chart was made anew. */
   epoch = 1;
 
@@ -207,7 +210,12 @@ export class ChartView {
    */
   setCrosshair(index) {
     const candle = this.#candles[index];
-    if (candle) this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
+    if (!candle) return;
+    const put = () => this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
+    put();
+    // A change of the view counts from the next frame on, and the crosshair keeps its pixel.
+    cancelAnimationFrame(this.#putting);
+    this.#putting = requestAnimationFrame(() => this.#candles[index] === candle && put());
   }
 
   /**
@@ -239,6 +247,7 @@ export class ChartView {
   /** @param {(pointer: Pointer) => void} listener */
   onPointer(listener) {
     this.#chart.subscribeCrosshairMove((event) => {
+      if (event.sourceEvent) cancelAnimationFrame(this.#putting);
       // A crosshair that was put somewhere has a place, but nothing that moved it there.
       if (event.sourceEvent || !event.point) listener(this.#pointer(event));
     });
@@ -325,7 +334,7 @@ function themeOptions(palette) {
     },
     grid: { vertLines: line, horzLines: line },
     crosshair: { vertLine: cross, horzLine: cross },
-    rightPriceScale: { borderColor: palette.border },
+    rightPriceScale: { borderColor: palette.border, minimumWidth: AXIS_WIDTH },
     timeScale: { borderColor: palette.border, timeVisible: true, secondsVisible: false },
   };
 }

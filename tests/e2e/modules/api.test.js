@@ -23,8 +23,14 @@ const signal = () => new AbortController().signal;
 
 test("what the page asked for first is used once, and then read again", async () => {
   globalThis.firstReads = { [URL]: Promise.resolve({ from: "page" }) };
-  assert.deepEqual(await getJson(OTHER, signal()), FRESH);
   assert.deepEqual(await getJson(URL, signal()), { from: "page" });
+  assert.deepEqual(await getJson(URL, signal()), FRESH);
+  assert.deepEqual(asked, [URL]);
+});
+
+test("once something else was read, the first reads are too old", async () => {
+  globalThis.firstReads = { [URL]: Promise.resolve({ from: "page" }) };
+  assert.deepEqual(await getJson(OTHER, signal()), FRESH);
   assert.deepEqual(await getJson(URL, signal()), FRESH);
   assert.deepEqual(asked, [OTHER, URL]);
 });

@@ -224,6 +224,18 @@ test("another generation means candles and frame again", async () => {
   assert.equal(made.candles.all.at(-1).close, 3);
 });
 
+test("a frame that fails after another generation is asked for with patience", async () => {
+  const made = await opened({
+    candles: [held(candles(60, 120)), held(candles(60, 120, 180))],
+    frame: [frame(120, 2, [PIVOT]), new ApiError(500, "internal_error")],
+    delta: [draw(180, 2 ** 32 + 3, [PIVOT])],
+  });
+  made.take(closed(candle(180)));
+  await pass(10_000);
+  assert.ok(count("frame") <= 5, `${count("frame")} frames in ten seconds`);
+  assert.ok(count("frame") > 1);
+});
+
 test("a rebuild is told, and candles that came meanwhile stay", async () => {
   let answer;
   const made = await opened({
