@@ -135,8 +135,13 @@ def test_a_whole_run_measures_alone(
     redis: str, several: bool, dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[list[str]] = []
+
+    def succeed(command: list[str]) -> int:
+        commands.append(command)
+        return 0
+
     monkeypatch.setenv("REDIS_URL", redis)
-    monkeypatch.setattr(dev, "wait_for", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(dev, "wait_for", succeed)
 
     with pytest.raises(SystemExit):
         dev.all_tests()

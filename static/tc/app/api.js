@@ -72,8 +72,8 @@ async function detailOf(response) {
 }
 
 /**
- * What the page asked for before its modules came, each once: the content, the answer if it is an
- * error, null if there was none. With the first read of anything else they are too old.
+ * What the page asked for before its modules came, once each: content, or an answer that is an
+ * error, or null. Any other read makes them too old.
  * @param {string} url
  * @returns {Promise<any> | null}
  */

@@ -16,7 +16,7 @@ import { candleSeconds } from "./series.js";
 /** @import {FeedListener, LoadStatus} from "../types/page" */
 
 export const EMPTY_TRIES = 5;
-export const UNSTABLE_TRIES = 20;
+const UNSTABLE_TRIES = 20;
 export const DELTA_SPACING_MS = 1000;
 export const REPAIR_WAIT_MS = 5000;
 const TRY_WAIT_MS = 200;

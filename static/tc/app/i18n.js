@@ -101,9 +101,8 @@ export class Words {
       timeZone: this.timeZone,
       timeZoneName: "shortOffset",
     });
-    const parts = /** @type {Intl.DateTimeFormatPart[]} */ (
-      this.#formats["zone"].formatToParts(seconds * 1000)
-    );
+    /** @type {Intl.DateTimeFormatPart[]} */
+    const parts = this.#formats["zone"].formatToParts(seconds * 1000);
     const name = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
     return `${this.time(seconds)} ${name.replace("GMT", "UTC").replace(/\+0$/, "")}`;
   }

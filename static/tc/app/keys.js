@@ -143,6 +143,15 @@ export default class Keys {
     return Boolean(action ?? button);
   }
 
+  /** @param {number} bar to be brought into view */
+  #reveal(bar) {
+    const { chart } = this.page;
+    const { range } = chart;
+    if (!range) return;
+    if (bar < range.from + 1) chart.beginAt(bar - 1);
+    if (bar > range.to - 1) chart.beginAt(bar + 1 - (range.to - range.from));
+  }
+
   /**
    * Move the crosshair by this many bars.
    * @param {number} by
@@ -155,7 +164,7 @@ export default class Keys {
     const middle = range && !showsHead ? Math.round((range.from + range.to) / 2) : last;
     const from = page.bar ?? (showsHead && by < 0 ? last + 1 : middle);
     page.bar = Math.min(last, Math.max(0, from + by));
-    page.chart.reveal(page.bar ?? last);
+    this.#reveal(page.bar ?? last);
     page.chart.setCrosshair(page.bar ?? last);
     page.store.set({ hovered: "" });
     page.legend?.show();

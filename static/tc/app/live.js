@@ -234,11 +234,6 @@ export class LivePage {
     this.write();
   }
 
-  /** @param {() => void} work */
-  afterPaint(work) {
-    requestAnimationFrame(() => requestAnimationFrame(work));
-  }
-
   /** Bring what comes after the chart; what fails is tried again with the next connection. */
   bringRest() {
     this.later("rest").then((rest) => rest.bring()).catch(() => undefined);
@@ -269,14 +264,15 @@ export class LivePage {
     if (this.ready) return;
     const id = this.feed.seriesId;
     if (this.goal) await (await this.later("place")).follow();
-    this.afterPaint(() => {
+    const painted = () => {
       if (this.feed.seriesId !== id) return;
       this.ready = true;
       this.paintMs = Math.round(performance.now() - this.openedAt);
       performance.mark("chart-painted");
       this.write();
       this.bringRest();
-    });
+    };
+    requestAnimationFrame(() => requestAnimationFrame(painted));
   }
 
   /** @param {Change} change */
@@ -427,7 +423,7 @@ export class LivePage {
   }
 }
 
-// Made with its candles, the chart is painted once, not empty first; a slow server is not waited for.
+// Made with its candles, the chart is not painted empty first; a slow server is not waited for.
 await Promise.race([
   Promise.all(Object.values(globalThis.firstReads ?? {})),
   new Promise((resolve) => setTimeout(resolve, FIRST_READS_MS)),

@@ -17,7 +17,7 @@ import { StructureLayer } from "./structure-layer.js";
 
 const FIRST_BARS = 260;
 const RIGHT_BARS = 8;
-/** Room for most prices, so that the bars fit before the first prices are there. */
+/** Room for most prices, before there are any. */
 const AXIS_WIDTH = 72;
 const WIDEST_BAR = 20;
 const SET_DATA_ABOVE = 50;
@@ -213,20 +213,9 @@ export class ChartView {
     if (!candle) return;
     const put = () => this.#chart.setCrosshairPosition(candle.close, timestamp(candle), this.#bars);
     put();
-    // A change of the view counts from the next frame on, and the crosshair keeps its pixel.
+    // The next frame moves the view, but not the crosshair.
     cancelAnimationFrame(this.#putting);
     this.#putting = requestAnimationFrame(() => this.#candles[index] === candle && put());
-  }
-
-  /**
-   * Bring a bar into view; what was asked of the view just before is not painted yet, nor known.
-   * @param {number} index
-   */
-  reveal(index) {
-    const { range } = this;
-    if (!range) return;
-    if (index < range.from + 1) this.beginAt(index - 1);
-    if (index > range.to - 1) this.beginAt(index + 1 - (range.to - range.from));
   }
 
   /**
