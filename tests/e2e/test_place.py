@@ -125,7 +125,7 @@ CROSSHAIR = """
 }"""
 FITTED = """
   const seen = [];
-  for (let n = 0; n < 2; n += 1) {
+  for (let fits = 0; fits < 2; fits += 1) {
     for (let n = 0; n < 4; n += 1) await frame();
     seen.push(Math.round(view.range.from), Math.round(view.range.to));
     view.fit();
@@ -134,34 +134,32 @@ FITTED = """
 }"""
 
 
+def on_a_chart(server: LiveServer, series_id: str, script: str) -> list[int]:
+    """Return what a script says of a chart of its own, made with its candles."""
+    server.fill(series_id, repeated(1))
+
+    async def scenario() -> Any:
+        async with open_tab() as tab:
+            await visit(tab, server, series_id)
+            return await tab.page.evaluate(CHART + script, repeated(2))
+
+    said: list[int] = play(scenario())
+    return said
+
+
 def test_the_crosshair_stays_on_its_bar_when_the_view_has_just_moved(
     server: LiveServer, series_id: str
 ) -> None:
-    server.fill(series_id, repeated(1))
-
-    async def scenario() -> None:
-        async with open_tab() as tab:
-            await visit(tab, server, series_id)
-            assert await tab.page.evaluate(CHART + CROSSHAIR, repeated(2)) == [300, 100]
-
-    play(scenario())
+    assert on_a_chart(server, series_id, CROSSHAIR) == [300, 100]
 
 
 def test_a_chart_that_begins_with_its_candles_is_fitted_as_later(
     server: LiveServer, series_id: str
 ) -> None:
-    server.fill(series_id, repeated(1))
+    first, last, later_first, later_last = on_a_chart(server, series_id, FITTED)
 
-    async def scenario() -> None:
-        async with open_tab() as tab:
-            await visit(tab, server, series_id)
-            first, last, later_first, later_last = await tab.page.evaluate(
-                CHART + FITTED, repeated(2)
-            )
-            assert (first, last) == (later_first, later_last)
-            assert 260 <= last - first <= 270
-
-    play(scenario())
+    assert (first, last) == (later_first, later_last)
+    assert 260 <= last - first <= 270
 
 
 def test_older_candles_are_brought_for_a_link(server: LiveServer, series_id: str) -> None:
