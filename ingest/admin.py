@@ -13,9 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from ingest.circuits import Circuits
 from ingest.models import CircuitState, ExchangeGate, IngestGuardrail, IngestJob
 from market import clock
-from market.closing import expected_closed_time
 from market.looking import LookingAdmin, moment, pretty
-from market.series import SeriesId
 
 
 def at(seconds: float | None) -> SafeString | None:
@@ -147,11 +145,7 @@ class IngestJobAdmin(LookingAdmin[IngestJob]):
     @admin.display(description=gettext_lazy("lag in candles"))
     def lag(self, job: IngestJob) -> int | None:
         """Return how many candles that should be over have not come."""
-        if job.last_closed_time is None:
-            return None
-        seconds = SeriesId.parse(job.series_id).seconds
-        expected = expected_closed_time(clock.now(), seconds)
-        return max(0, (expected - job.last_closed_time) // seconds)
+        return job.lag(clock.now())
 
     @admin.display(description=gettext_lazy("last candle"))
     def closed_to(self, job: IngestJob) -> SafeString | None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ingest.failures import StaleStreamError
-from ingest.feed import SeriesFeed
+from ingest.feed import Hole, SeriesFeed
 from ingest.gate import RateLimitedError
 from ingest.models import JobState
 from ingest.rest import RestError
@@ -54,7 +54,7 @@ class Asker:
     def __init__(
         self,
         rest: Rest,
-        commit: Callable[[dict[str, Candles]], Awaitable[None]],
+        commit: Callable[[dict[str, Candles]], Awaitable[object]],
         note: Note,
         worker: Worker,
     ) -> None:
@@ -65,8 +65,8 @@ class Asker:
         await self._rest.sync_clock()
         await self._note(names, clock_offset_s=self._rest.offset)
 
-    async def ask(self, feed: SeriesFeed) -> None:
-        """Ask for what a series lacks now, if anything.
+    async def ask(self, feed: SeriesFeed) -> bool:
+        """Ask for what a series lacks now, if anything; say whether there was anything to ask.
 
         Raises `StaleStreamError` if the exchange has news that the stream did not bring.
         """
@@ -79,8 +79,11 @@ class Asker:
             await self._bring(feed, due)
         elif feed.is_silent(tick):
             await self._ask_whether_alive(feed)
+        elif (recorded := feed.hole_to_ask(tick)) is not None:
+            await self._fill_recorded(feed, recorded)
         else:
-            await self._fill_recorded(feed)
+            return False
+        return True
 
     async def _fill(self, feed: SeriesFeed) -> None:
         """Bring what closed since the stream was last heard, or the newest of a new series."""
@@ -131,11 +134,8 @@ class Asker:
             raise StaleStreamError(f"{feed.series} sends nothing")
         feed.last_frame = _tick()
 
-    async def _fill_recorded(self, feed: SeriesFeed) -> None:
-        """Ask again for holes that were recorded, when it is time: a part of one, and store it."""
-        due = next((hole for hole in feed.holes if _tick() >= hole.next_try), None)
-        if due is None:
-            return
+    async def _fill_recorded(self, feed: SeriesFeed, due: Hole) -> None:
+        """Ask again for a part of a hole that was recorded, and store it."""
         end = min(due.end, due.start + (FILL_PAGE - 1) * feed.series.seconds)
         due.failed(_tick())
         due.state = "filling"

@@ -8,6 +8,7 @@ from ingest.binance import UnsupportedSeriesError
 from ingest.gate import RateLimitedError
 from ingest.guardrail import FailureKind
 from ingest.lease import LeaseLostError
+from ingest.rest import RestError
 
 ROTATIONS = frozenset({1000, 1001, 1012})
 LIMITED = frozenset({403, 418, 429})
@@ -48,6 +49,6 @@ KINDS: dict[FailureKind, Callable[[BaseException], bool]] = {
     FailureKind.PARSE: lambda error: isinstance(error, BadFramesError),
     FailureKind.STREAM: lambda error: isinstance(error, ConnectionClosed | StaleStreamError),
     FailureKind.CONNECT: lambda error: isinstance(
-        error, OSError | TimeoutError | WebSocketException
+        error, OSError | TimeoutError | WebSocketException | RestError
     ),
 }

@@ -47,8 +47,9 @@ class SeriesFeed:
     """One series on a socket.
 
     `head` is the newest candle known to be stored, `heard_close` the newest whose close the stream
-    told. Closed candles wait in `buffer`, by time, until
-    they are committed; what is equal to a committed candle changes nothing, so nothing is dropped.
+    told. Closed candles wait in `buffer`, by time, until they are committed; what is equal to a
+    committed candle changes nothing, so nothing is dropped. `is_proven` since it connected: its
+    circuit knows that it works; `is_troubled`: its job shows a failure that is not over.
     """
 
     series: SeriesId
@@ -62,6 +63,7 @@ class SeriesFeed:
     retry_at: float = 0.0
     is_filled: bool = False
     is_proven: bool = False
+    is_troubled: bool = False
     forming: Candle | None = None
     heard_close: int | None = None
     _published: tuple[int, float] | None = None
@@ -75,7 +77,7 @@ class SeriesFeed:
         """Begin anew on another socket; what waits to be committed stays."""
         self.subscribed(tick)
         self.last_frame = self.forming = None
-        self.is_proven = False
+        self.is_proven = self.is_troubled = False
         self._bad.clear()
 
     def subscribed(self, tick: float) -> None:
@@ -175,6 +177,10 @@ class SeriesFeed:
         end = max([end, *(hole.end for hole in met)])
         self.holes = [hole for hole in self.holes if hole not in met]
         self.holes.append(Hole(start, end, tick, state, next_try=tick + HOLE_RETRY))
+
+    def hole_to_ask(self, tick: float) -> Hole | None:
+        """Return a recorded hole that it is time to ask for again, if any."""
+        return next((hole for hole in self.holes if tick >= hole.next_try), None)
 
     def asked_again(self, hole: Hole, end: int, stored: Candles, tick: float) -> None:
         """Note what is stored of the part of a hole up to `end`, now that the exchange was asked.

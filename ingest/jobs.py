@@ -5,9 +5,10 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
+from django.db.models import QuerySet
 
 from ingest.feed import SeriesFeed
-from ingest.models import IngestJob, JobKind
+from ingest.models import IngestJob, JobKind, JobState
 from market import database
 
 HEARD = {"last_frame_at": "float8", "last_closed_time": "bigint", "gaps": "text"}
@@ -34,6 +35,11 @@ def jobs_make(kinds: Mapping[str, str]) -> None:
 def jobs_note(series_ids: Iterable[str], **fields: Any) -> None:
     """Write the same into the rows of these series."""
     IngestJob.objects.filter(series_id__in=list(series_ids)).update(**fields)
+
+
+def jobs_idle(jobs: QuerySet[IngestJob]) -> None:
+    """Write that nobody works on these."""
+    jobs.update(state=JobState.IDLE, started_at=None, connected_at=None)
 
 
 def jobs_heard(feeds: Iterable[SeriesFeed], now: float, tick: float) -> None:

@@ -6,7 +6,8 @@ Every process reads these rows and shows the same. State changes are log lines, 
 from django.db import models
 from django.utils.translation import gettext_lazy
 
-from market.series import MAX_LENGTH
+from market.closing import expected_closed_time
+from market.series import MAX_LENGTH, SeriesId
 
 
 class CircuitState(models.TextChoices):
@@ -76,7 +77,8 @@ class JobState(models.TextChoices):
 class IngestJob(models.Model):
     """What is wanted of one series, who works on it, and what came last.
 
-    Times without a time zone are seconds since the epoch; `refcount` -1 is a whitelisted series.
+    Times without a time zone are seconds since the epoch: `started_at` since a worker has it,
+    `connected_at` since it is connected. `refcount` -1 is a whitelisted series.
     """
 
     series_id = models.CharField(max_length=MAX_LENGTH, unique=True)
@@ -109,6 +111,13 @@ class IngestJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series_id} {self.state}"
+
+    def lag(self, now: float) -> int | None:
+        """Return how many candles that should be over have not come; None where none ever did."""
+        if self.last_closed_time is None:
+            return None
+        seconds = SeriesId.parse(self.series_id).seconds
+        return max(0, (expected_closed_time(now, seconds) - self.last_closed_time) // seconds)
 
 
 class ExchangeGate(models.Model):

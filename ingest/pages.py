@@ -19,8 +19,6 @@ from ingest.circuits import Circuits
 from ingest.models import CircuitState, IngestJob, JobKind, JobState
 from market import clock, database
 from market.access import may_write
-from market.closing import expected_closed_time
-from market.series import SeriesId
 
 SILENT_AFTER = 30.0
 ORDER = {"open": 0, "half_open": 1, "closed": 2}
@@ -114,7 +112,7 @@ def _page(request: HttpRequest, only: str, status: int = 200) -> HttpResponse:
         jobs = list(IngestJob.objects.using(database.alias()).order_by("series_id"))
         circuits = Circuits().snapshots([job.series_id for job in jobs], now)
     shown = [job for job in jobs if _is_wanted(job, only, shows_stopped=shows_stopped)]
-    rows = [FeedRow(job, circuits[job.series_id], _lag(job, now), now) for job in shown]
+    rows = [FeedRow(job, circuits[job.series_id], job.lag(now), now) for job in shown]
     rows.sort(key=lambda row: (ORDER[row.circuit["state"]], row.job.series_id))
     followed = [job for job in jobs if job.state != JobState.IDLE]
     has_role = settings.TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD
@@ -140,14 +138,6 @@ def _is_wanted(job: IngestJob, only: str, *, shows_stopped: bool) -> bool:
     if only:
         return job.series_id == only
     return shows_stopped or job.state != JobState.IDLE
-
-
-def _lag(job: IngestJob, now: float) -> int | None:
-    """Return how many candles that should be over have not come."""
-    if job.last_closed_time is None:
-        return None
-    seconds = SeriesId.parse(job.series_id).seconds
-    return max(0, (expected_closed_time(now, seconds) - job.last_closed_time) // seconds)
 
 
 def _silent(followed: list[IngestJob]) -> str:

@@ -5,12 +5,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import count
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
 
+from ingest.feed import SeriesFeed
 from ingest.guardrail import FailureKind
-from ingest.jobs import jobs_note
+from ingest.jobs import jobs_idle, jobs_note
 from ingest.lease import (
     GIVE_UP_SECONDS,
     RENEW_SECONDS,
@@ -19,7 +21,7 @@ from ingest.lease import (
     leases_take,
 )
 from ingest.loop import MarketLoop, Surroundings, run_binance_ws_ingest_loop
-from ingest.models import JobState
+from ingest.models import IngestJob, JobState
 from ingest.pacer import Pacer
 from ingest.polling import PollingLoop
 from ingest.station import Station
@@ -79,7 +81,9 @@ class IngestSupervisor:
 
     def has_caught_up(self) -> bool:
         """Say whether every series that is followed has all that the exchange had closed."""
-        feeds = {name: feed for loop in self._loops.values() for name, feed in loop.feeds.items()}
+        feeds: dict[str, SeriesFeed] = {}
+        for loop in self._loops.values():
+            feeds |= loop.following.feeds
         followed = [feeds.get(name) for name in self.tokens]
         return bool(followed) and all(f and f.is_filled and not f.buffer for f in followed)
 
@@ -98,7 +102,7 @@ class IngestSupervisor:
     async def _hold(self, wanted: set[str]) -> None:
         """Hold the leases of what is wanted, as far as they are free and there is room."""
         for loop in self._loops.values():
-            for name in loop.lost & set(self.tokens):
+            for name in loop.following.lost & set(self.tokens):
                 del self.tokens[name]
         if gone := set(self.tokens) - wanted:
             self.tokens = {n: token for n, token in self.tokens.items() if n in wanted}
@@ -112,7 +116,9 @@ class IngestSupervisor:
         most = settings.TRADE_CANVAS_INGEST_MAX_SERIES_PER_WORKER
         room = new[: max(0, most - len(self.tokens))] if most else new
         if room:
-            self.tokens |= await self._worker.run(leases_take, room, self.owner)
+            taken = await self._worker.run(leases_take, room, self.owner)
+            await self._worker.run(jobs_note, taken, started_at=self._clock())
+            self.tokens |= taken
 
     async def _may_follow(self, name: str) -> bool:
         """Say whether a feed has this series; one that none has opens its circuit."""
@@ -175,6 +181,8 @@ class IngestSupervisor:
 
     async def _stop(self) -> None:
         """Let the loops write what waits, then give the leases up."""
+        names = list(self.tokens)
+        await self._written(jobs_note, names, state=JobState.STOPPING)
         for loop in self._loops.values():
             loop.stop()
         if self._tasks:
@@ -182,12 +190,16 @@ class IngestSupervisor:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        names = list(self.tokens)
+        ours = IngestJob.objects.filter(series_id__in=names, lease_owner=self.owner)
+        await self._written(jobs_idle, ours)
+        await self._written(leases_release, names, self.owner)
+
+    async def _written(self, work: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Write into the rows of jobs, unless the database is away: the next process mends them."""
         try:
-            await self._worker.run(leases_release, names, self.owner)
-            await self._worker.run(jobs_note, names, state=JobState.IDLE, connected_at=None)
+            await self._worker.run(work, *args, **kwargs)
         except DatabaseError as error:
-            logger.warning("ingest.leases_not_released %s", error)
+            logger.warning("ingest.jobs_not_written %s", error)
 
     def _tick(self) -> float:
         return asyncio.get_running_loop().time()

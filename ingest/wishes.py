@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
-from ingest.jobs import jobs_make
+from ingest.jobs import jobs_idle, jobs_make
 from ingest.models import IngestJob, JobKind, JobState
 from market.demand import demand_counts
 from market.whitelist import whitelist_current
@@ -57,9 +57,7 @@ def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:
         elif now - job.last_zero_at < settings.TRADE_CANVAS_ONDEMAND_IDLE_TTL_S:
             idle.append((job.last_zero_at, job.series_id))
     followed = {*watched, *_with_place(len(set(watched) - pinned), idle)}
-    IngestJob.objects.exclude(series_id__in=followed).exclude(state=JobState.IDLE).update(
-        state=JobState.IDLE, connected_at=None
-    )
+    jobs_idle(IngestJob.objects.exclude(series_id__in=followed).exclude(state=JobState.IDLE))
     return sorted(followed)
 
 

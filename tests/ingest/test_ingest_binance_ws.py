@@ -4,6 +4,7 @@ import asyncio
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from pytest_django import Settings
 
 from ingest.circuit_rows import circuit_of
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
+from ledger.advance import CANDLE_STEP, FACTOR_STEP, IngestPipelineError
 from ledger.models import LedgerHead
 from market.candles import Candle, Candles
 from tests.exchange import wire
@@ -469,18 +471,124 @@ def test_a_series_joins_an_open_socket_and_leaves_it() -> None:
     assert (log.count("opened", "futures"), log.count("unsubscribe", "futures")) == (1, 1)
 
 
-def test_what_is_stored_of_a_series_that_was_left_meanwhile_fails_nobody() -> None:
+def test_of_a_series_that_was_left_nothing_is_stored() -> None:
     candle = Candle(60, 1.0, 1.0, 1.0, 1.0, 1.0)
 
     async def story(feed: Feeding) -> None:
         await feed.minutes(1)
-        await feed.loop._commit({ETH: Candles.from_rows([candle])})
+        stored = await feed.loop.following.commit({ETH: Candles.from_rows([candle])})
+        assert stored == {}
         await feed.minutes(2)
 
     feed = follow(story, BTC, markets=("BTCUSDT", "ETHUSDT"))
 
     feed.require_true(BTC)
-    assert feed.stored(ETH) == [candle]
+    assert feed.stored(ETH) == []
+
+
+def test_a_series_that_is_left_while_it_is_stored_fails_nobody() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1)
+        following = feed.loop.following
+        held = {name: feed.pending() for name, feed in following.feeds.items()}
+        assert held.keys() == {BTC, ETH}
+        held = {name: Candles.from_rows(feed.stored(name)[-1:]) for name in held}
+        feed.worker.delay = 1.0
+        storing = asyncio.create_task(following.commit(held))
+        await asyncio.sleep(0.5)
+        following.forget([ETH])
+        feed.worker.delay = 0.0
+        assert (await storing).keys() == {BTC, ETH}
+        await feed.minutes(2)
+
+    follow(story, BTC, ETH).require_true(BTC)
+
+
+def test_a_feed_that_stores_again_after_a_failure_says_so() -> None:
+    left = [1, 2]
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(3)
+        feed.fail = broken
+        await feed.minutes(1.2)
+        assert not left
+        job = feed.worker.now(IngestJob.objects.get)
+        assert (job.state, job.last_error, job.crashes) == ("streaming", "", 2)
+
+    def broken() -> None:
+        if left:
+            left.pop()
+            raise IngestPipelineError(CANDLE_STEP, BTC, OperationalError("locked"))
+
+    feed = follow(story)
+
+    feed.require_true()
+    assert circuit().consecutive_failures == 0
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
+def test_what_cannot_be_stored_waits_as_long_as_its_circuit_says() -> None:
+    tried: list[float] = []
+
+    async def story(feed: Feeding) -> None:
+        def broken() -> None:
+            tried.append(feed.exchange.clock.local())
+            raise IngestPipelineError(CANDLE_STEP, BTC, OperationalError("locked"))
+
+        await feed.minutes(3)
+        feed.fail = broken
+        await feed.minutes(1.2)
+        job = feed.worker.now(IngestJob.objects.get)
+        assert (job.state, job.last_error_kind) == ("waiting", "pipeline")
+
+    follow(story)
+
+    waits = [b - a for a, b in pairwise(tried)][:4]
+    assert waits == [pytest.approx(wait, abs=0.5) for wait in (1, 2, 4, 8)]
+    assert circuit().state == "open"
+
+
+def test_rules_that_fail_after_each_candle_open_the_circuit_and_lose_none() -> None:
+    async def story(feed: Feeding) -> None:
+        with patch.object(feed, "commits", Failing()):
+            await feed.minutes(12)
+
+    class Failing(list[Any]):
+        """Fails after the candles are stored, as a factor does."""
+
+        def append(self, _: Any) -> None:
+            raise IngestPipelineError(FACTOR_STEP, BTC, ValueError("a rule failed"))
+
+    feed = follow(story)
+
+    feed.require_true(behind=1)
+    assert circuit().consecutive_failures >= 10
+    assert circuit().state == "open"
+
+
+def test_a_limit_that_is_over_is_not_shown_any_more() -> None:
+    states: list[str] = []
+
+    async def story(feed: Feeding) -> None:
+        for _ in range(40):
+            await asyncio.sleep(10)
+            states.append(feed.worker.now(IngestJob.objects.get).state)
+
+    limit = RestStatus(at=100, path="klines", status=429, retry_after=20)
+    feed = follow(story, faults=[LostClose(at=100), limit])
+
+    feed.require_true(behind=1)
+    assert "rate_limited" in states
+    assert set(states[-10:]) == {"streaming"}
+
+
+def test_a_limited_clock_is_no_trouble_of_a_series() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(6)
+        assert feed.worker.now(ExchangeGate.objects.get).blocked_why == "HTTP 429"
+        assert feed.worker.now(IngestJob.objects.get).state == "streaming"
+
+    follow(story, faults=[RestStatus(at=200, path="time", status=429, retry_after=300)])
 
 
 def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ from pytest_django import Settings
 
 from ingest.binance import VENUES
 from ingest.jobs import jobs_make
+from ingest.loop import MarketLoop
 from ingest.models import IngestGuardrail, IngestJob
 from ingest.polling import PollingLoop
 from ingest.supervisor import IngestSupervisor
@@ -77,12 +80,35 @@ def test_what_is_watched_is_followed() -> None:
         job = feed.worker.now(IngestJob.objects.get)
         assert (job.series_id, job.refcount, job.state) == (BTC, 2, "streaming")
         assert job.lease_owner == "test"
+        begun = feed.exchange.clock.local() - 180
+        assert begun <= job.started_at <= job.connected_at <= begun + 3
 
     feed = supervise(story)
 
     feed.require_true(behind=1)
     job = IngestJob.objects.get()
-    assert (job.lease_owner, job.state) == ("", "idle")
+    assert (job.lease_owner, job.state, job.started_at) == ("", "idle", None)
+
+
+def test_a_feed_that_is_told_to_stop_says_so_until_all_is_written() -> None:
+    watch(btc=1)
+    seen: list[str] = []
+
+    async def story(feed: Feeding, supervisor: IngestSupervisor) -> None:
+        await feed.minutes(2)
+        stop = MarketLoop.stop
+
+        def stopped(loop: MarketLoop) -> None:
+            seen.append(feed.worker.now(IngestJob.objects.get).state)
+            stop(loop)
+
+        patching.enter_context(patch.object(MarketLoop, "stop", stopped))
+
+    with ExitStack() as patching:
+        supervise(story)
+
+    assert seen == ["stopping"]
+    assert IngestJob.objects.get().state == "idle"
 
 
 def test_the_whitelist_is_followed_for_ever(settings: Settings, tmp_path: Any) -> None:

@@ -96,7 +96,7 @@ class Month:
 
     def holes(self, series_id: str) -> Iterator[int]:
         """Yield the times of recorded holes."""
-        feed = self.feed.loop.feeds[series_id]
+        feed = self.feed.loop.following.feeds[series_id]
         for hole in feed.holes:
             yield from range(hole.start, hole.end + 1, feed.series.seconds)
 

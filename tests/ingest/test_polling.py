@@ -34,6 +34,9 @@ class RateLimitExceeded(Exception):  # noqa: N818 (ccxt's name)
     """Stands for ccxt's error of this name."""
 
 
+LIMITED = RateLimitExceeded("slow down")
+
+
 class NetworkError(Exception):
     """Stands for ccxt's error of this name."""
 
@@ -209,6 +212,24 @@ def test_a_rate_limit_closes_the_gate_and_counts_no_failure() -> None:
     require_true(feed, behind=1)
     assert ExchangeGate.objects.get(exchange="okx").blocked_why == "HTTP 429"
     assert IngestGuardrail.objects.get().consecutive_failures == 0
+
+
+def test_a_feed_that_was_away_or_limited_says_when_it_is_well_again() -> None:
+    async def story(feed: Feeding, client: Client) -> None:
+        await feed.minutes(2)
+        for fails, state in ((NetworkError("away"), "waiting"), (LIMITED, "rate_limited")):
+            client.fails = fails
+            await feed.minutes(1.5)
+            assert feed.worker.now(IngestJob.objects.get).state == state
+            client.fails = None
+            await feed.minutes(3)
+            job = feed.worker.now(IngestJob.objects.get)
+            assert (job.state, job.last_error) == ("streaming", "")
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
+    assert IngestJob.objects.get().crashes > 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Follow feeds until told to stop."""
 
 import asyncio
-import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ingest.lease import SupervisorBusyError, SupervisorLock
 from ingest.live import follow_feeds
+from ingest.stopping import stop_when_told
 from ingest.sweep import recovery_sweep
 from ingest.wishes import jobs_allowed
 from market import debug_relay
@@ -69,10 +69,8 @@ class Command(BaseCommand):
 
 async def supervise(named: tuple[str, ...], *, once: bool) -> None:
     """Supervise until SIGINT or SIGTERM; a second signal ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, _told_to_stop, loop, stop)
-    use_loop(loop)
+    stop = stop_when_told()
+    use_loop(asyncio.get_running_loop())
     besides = [asyncio.create_task(recovery_sweep())]
     if debug_relay.is_wanted():
         relay = debug_relay.Relay(get_channel_layer())
@@ -80,10 +78,3 @@ async def supervise(named: tuple[str, ...], *, once: bool) -> None:
     await follow_feeds(stop, named, once=once)
     for task in besides:
         task.cancel()
-
-
-def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Begin to stop; let the next signal end the process."""
-    stop.set()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(name)

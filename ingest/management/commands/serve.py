@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import signal
 import socket
 import sys
 import threading
@@ -23,6 +22,7 @@ from ingest.demo_run import demo_run
 from ingest.lease import SupervisorBusyError, SupervisorLock
 from ingest.live import follow_feeds
 from ingest.serving import Server, WritingProtocol
+from ingest.stopping import stop_when_told
 from ingest.sweep import recovery_sweep
 from ingest.wishes import jobs_allowed, jobs_wanted
 from market import hub
@@ -149,10 +149,7 @@ async def serve(listener: socket.socket, *, is_loopback: bool, follows: bool = F
         timeout_graceful_shutdown=5,
     )
     server = Server(config)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, _told_to_stop, loop, stop)
+    stop = stop_when_told()
     hub.current()
     threading.Thread(target=_warm, name="warming", daemon=True).start()
     sweep = asyncio.create_task(recovery_sweep())
@@ -179,13 +176,6 @@ async def follow(stop: asyncio.Event) -> None:
             logger.exception("ingest.feeds_ended")
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RESTART_SECONDS)
-
-
-def _told_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Begin to stop; let the next signal end the process."""
-    stop.set()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(name)
 
 
 def _warm() -> None:
