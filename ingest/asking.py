@@ -7,6 +7,7 @@ from typing import Protocol
 from ingest.failures import StaleStreamError
 from ingest.feed import Hole, SeriesFeed
 from ingest.gate import RateLimitedError
+from ingest.history import History, closed_between
 from ingest.models import JobState
 from ingest.rest import RestError
 from ingest.threads import Worker
@@ -14,7 +15,6 @@ from market import selectors
 from market.candles import Candles
 from market.closing import expected_closed_time
 from market.debug_events import emit
-from market.series import SeriesId
 
 FIRST_FILL, FILL_PAGE = 2000, 20_000
 
@@ -26,22 +26,10 @@ class Note(Protocol):
         """Write."""
 
 
-class Rest(Protocol):
-    """An exchange that is asked for candles over HTTP."""
+class Rest(History, Protocol):
+    """An exchange whose clock is compared with ours."""
 
     offset: float
-
-    def now(self) -> float:
-        """Return the time by the exchange's clock."""
-
-    async def sync_clock(self) -> None:
-        """Ask the exchange what time it is."""
-
-    async def require_listed(self, series: SeriesId) -> None:
-        """Raise `UnsupportedSeriesError` unless the exchange has this series."""
-
-    async def klines(self, series: SeriesId, start: int, end: int) -> Candles:
-        """Return the closed candles with times in [start, end]."""
 
 
 class Asker:
@@ -94,7 +82,7 @@ class Asker:
         try:
             while start <= end:
                 page_end = min(end, start + (FILL_PAGE - 1) * seconds)
-                found = await self._rest.klines(feed.series, start, page_end)
+                found = await closed_between(self._rest, feed.series, start, page_end)
                 if page_end < end:
                     await self._store(feed, found)
                 else:
@@ -113,7 +101,7 @@ class Asker:
     async def _fill_hole(self, feed: SeriesFeed, hole: tuple[int, int]) -> None:
         """Ask for what is missing before a candle that waits; three times, then it goes on."""
         try:
-            feed.keep((await self._rest.klines(feed.series, *hole)).rows())
+            feed.keep((await closed_between(self._rest, feed.series, *hole)).rows())
         finally:
             if feed.hole_before() == hole:
                 feed.hole_tried(hole, _tick())
@@ -123,13 +111,14 @@ class Asker:
     async def _bring(self, feed: SeriesFeed, due: int) -> None:
         """Ask for closes that did not come."""
         start = due if feed.head is None else feed.head + feed.series.seconds
-        feed.brought(await self._rest.klines(feed.series, start, due))
+        feed.brought(await closed_between(self._rest, feed.series, start, due))
 
     async def _ask_whether_alive(self, feed: SeriesFeed) -> None:
         """Find out whether a silent series is quiet or its stream dead."""
         end = expected_closed_time(self._rest.now(), feed.series.seconds)
         newest = max([feed.head or 0, *feed.buffer])
-        feed.brought(await self._rest.klines(feed.series, newest + feed.series.seconds, end))
+        start = newest + feed.series.seconds
+        feed.brought(await closed_between(self._rest, feed.series, start, end))
         if feed.missed_trades or not feed.frames:
             raise StaleStreamError(f"{feed.series} sends nothing")
         feed.last_frame = _tick()
@@ -140,7 +129,7 @@ class Asker:
         due.failed(_tick())
         due.state = "filling"
         try:
-            found = await self._rest.klines(feed.series, due.start, end)
+            found = await closed_between(self._rest, feed.series, due.start, end)
         finally:
             due.state = "unknown"
         await self._store(feed, found)

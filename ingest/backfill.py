@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from ingest.gate import RateLimitedError
+from ingest.history import History
 from ingest.rest import RestError
 from ingest.threads import Worker
 from ledger.advance import CANDLE_STEP, IngestPipelineError
@@ -34,22 +35,6 @@ T = TypeVar("T")
 PART = 5000
 PAUSES, HEARTBEAT = (1.0, 2.0, 4.0), 20.0
 DONE, PARTIAL = "tail_coverage_done", "tail_coverage_partial"
-
-
-class History(Protocol):
-    """An exchange that can be asked for closed candles of the past."""
-
-    def now(self) -> float:
-        """Return the time by the exchange's clock."""
-
-    async def sync_clock(self) -> None:
-        """Ask the exchange what time it is."""
-
-    async def require_listed(self, series: SeriesId) -> None:
-        """Raise `UnsupportedSeriesError` unless the exchange has this series."""
-
-    async def page(self, series: SeriesId, start: int, end: int) -> Candles:
-        """Return the first closed candles in [start, end]; none: there are none."""
 
 
 class DerivedSeriesError(ValueError):

@@ -104,17 +104,6 @@ class CcxtRest:
                 f"{self.exchange} {self.market} does not list {symbol_in_ccxt(series)}"
             )
 
-    async def klines(self, series: SeriesId, start: int, end: int) -> Candles:
-        """Return the closed candles with times in [start, end], as far as the exchange has them."""
-        found = Candles.from_rows([])
-        while start <= end:
-            page = await self.page(series, start, end)
-            if not len(page):
-                break
-            found = found.then(page)
-            start = int(page.time[-1]) + series.seconds
-        return found
-
     async def page(self, series: SeriesId, start: int, end: int) -> Candles:
         """Return the first closed candles in [start, end], as many as one answer holds."""
         end = min(end, expected_closed_time(self.now(), series.seconds))

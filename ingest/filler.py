@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from django.conf import settings
 from django.db import DatabaseError
 
-from ingest.backfill import Backfill, Filled, History
+from ingest.backfill import Backfill, Filled
+from ingest.history import History
 from ingest.startup_sync import run_startup_kline_sync
 from ingest.station import Station
 from market.candles import Candles

@@ -13,11 +13,11 @@ from django.conf import settings
 from websockets.asyncio.client import connect
 
 from ingest import pipeline
-from ingest.backfill import History
 from ingest.ccxt_rest import CcxtRest, client_of
 from ingest.circuits import Circuits
 from ingest.filler import Filler
 from ingest.guardrail import IngestLoopGuardrailConfig
+from ingest.history import History
 from ingest.lease import leases_inherit, leases_require
 from ingest.loop import Surroundings
 from ingest.polling import PollingLoop

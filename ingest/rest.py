@@ -74,24 +74,14 @@ class BinanceRest:
         if symbol not in self._symbols:
             raise UnsupportedSeriesError(f"{EXCHANGE} {self.venue.market} does not list {symbol}")
 
-    async def klines(self, series: SeriesId, start: int, end: int) -> Candles:
-        """Return the closed candles with times in [start, end], as far as the exchange has them.
+    async def page(self, series: SeriesId, start: int, end: int) -> Candles:
+        """Return the first closed candles in [start, end], as many as one answer holds.
 
         What still forms by the exchange's clock is never among them.
         """
         end = min(end, expected_closed_time(self.now(), series.seconds))
-        found = Candles.from_rows([])
-        while start <= end:
-            page = await self.page(series, start, end)
-            if not len(page):
-                break
-            found = found.then(page)
-            start = int(page.time[-1]) + series.seconds
-        return found
-
-    async def page(self, series: SeriesId, start: int, end: int) -> Candles:
-        """Return the first closed candles in [start, end], as many as one answer holds."""
-        end = min(end, expected_closed_time(self.now(), series.seconds))
+        if start > end:
+            return Candles.from_rows([])
         query = {
             "symbol": symbol_of(series),
             "interval": series.timeframe,

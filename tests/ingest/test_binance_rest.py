@@ -10,6 +10,7 @@ from asgiref.sync import async_to_sync
 
 from ingest.binance import UnsupportedSeriesError
 from ingest.gate import RateLimitedError, gate_answered, gate_limit, gate_wait
+from ingest.history import closed_between
 from ingest.models import ExchangeGate
 from ingest.rest import BinanceRest, RestError
 from market.candles import Candles
@@ -59,7 +60,9 @@ def asked(
 
 
 def klines(handler: Handler, first: int, last: int) -> Candles:
-    return asked(handler, lambda rest: rest.klines(SERIES, START + 60 * first, START + 60 * last))
+    return asked(
+        handler, lambda rest: closed_between(rest, SERIES, START + 60 * first, START + 60 * last)
+    )
 
 
 def minutes(candles: Candles) -> list[int]:
@@ -218,7 +221,7 @@ def test_what_is_closed_is_judged_by_the_clock_of_the_exchange(ahead: float) -> 
 
     async def both(rest: BinanceRest) -> Candles:
         await rest.sync_clock()
-        return await rest.klines(SERIES, START, START + 60 * 29)
+        return await closed_between(rest, SERIES, START, START + 60 * 29)
 
     closed = int(NOW + ahead - START) // 60
     assert minutes(asked(handle, both)) == list(range(closed))
@@ -239,7 +242,7 @@ def test_a_slow_answer_about_the_time_closes_no_candle_early(back: float) -> Non
     async def both(rest: BinanceRest) -> Candles:
         await rest.sync_clock()
         assert rest.now() <= ours[0]
-        return await rest.klines(SERIES, START, START + 60 * 29)
+        return await closed_between(rest, SERIES, START, START + 60 * 29)
 
     # It is half a second before the end of candle 9.
     assert minutes(asked(handle, both, lambda: ours[0])) == list(range(9))
@@ -256,7 +259,7 @@ def test_questions_take_turns() -> None:
         return httpx.Response(200, json=[])
 
     async def many(rest: BinanceRest) -> None:
-        await asyncio.gather(*(rest.klines(SERIES, START, START + 60) for _ in range(5)))
+        await asyncio.gather(*(closed_between(rest, SERIES, START, START + 60) for _ in range(5)))
 
     asked(handle, many)  # type: ignore[arg-type]
     assert most == [1]

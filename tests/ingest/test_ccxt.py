@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync
 from ingest.binance import UnsupportedSeriesError
 from ingest.ccxt_rest import CcxtRest, client_of, require_exchange
 from ingest.gate import RateLimitedError
+from ingest.history import closed_between
 from ingest.rest import RestError
 from market.series import SeriesId
 from tests.exchange.clock import START
@@ -59,7 +60,9 @@ def through(exchange: InThread, work: Callable[[CcxtRest], Coroutine[Any, Any, T
 def test_its_candles_are_those_of_the_exchange(exchange: InThread) -> None:
     newest = int(START) // 60 * 60 - 60
 
-    found = through(exchange, lambda rest: rest.klines(SERIES, newest - 1999 * 60, newest + 600))
+    found = through(
+        exchange, lambda rest: closed_between(rest, SERIES, newest - 1999 * 60, newest + 600)
+    )
 
     true = exchange.exchange.candles("futures", "BTCUSDT")
     assert found.rows() == [c for c in true if newest - 1999 * 60 <= c.candle_time <= newest]
