@@ -1,12 +1,18 @@
 """What the tests of all apps share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from channels.layers import channel_layers
+from django.conf import settings
 from django.utils import translation
 
 from ledger.answers import kept
+
+if settings.REDIS_URL:  # test processes side by side would hear each other
+    process = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] = f"tests-{process}"
 
 
 @pytest.fixture(autouse=True)
