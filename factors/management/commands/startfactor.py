@@ -80,11 +80,11 @@ class Command(BaseCommand):
         if package:
             folder, python = shlex.quote(str(package)), shlex.quote(sys.executable)
             self.stdout.write(f"next, from here: {python} -m pip install -e {folder}")
-            self.stdout.write(f"                 {python} -m pytest {folder}")
+            self.stdout.write(f"                 ./dev test {folder}")
         else:
             self.stdout.write(f"next: ./dev test tests/factors/test_{name}.py")
             self.stdout.write(f"      and a section ## `{name}` in docs/factors.md")
-        self.stdout.write(f"then: manage.py check_factor {name}")
+        self.stdout.write(f"then: ./dev manage check_factor {name}")
 
 
 def class_name(name: str) -> str:
