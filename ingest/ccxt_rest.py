@@ -90,6 +90,8 @@ class CcxtRest:
         before = self._clock()
         server = await self._asked("fetch_time")
         after = self._clock()
+        if not isinstance(server, int | float):
+            raise RestError(f"no time in {server!r:.200}")
         self.offset = server / 1000 - (before + after) / 2
         self._surely = server / 1000 - after
 
@@ -98,6 +100,8 @@ class CcxtRest:
         if series.timeframe not in (self._client.timeframes or {}):
             raise UnsupportedSeriesError(f"{self.exchange} has no candles of {series.timeframe}")
         markets = await self._asked("load_markets")
+        if not isinstance(markets, dict):
+            raise RestError(f"no markets in {markets!r:.200}")
         listed = markets.get(symbol_in_ccxt(series))
         if listed is None or listed.get("active") is False:
             raise UnsupportedSeriesError(

@@ -227,6 +227,12 @@ class SeriesFeed:
         return due
 
     @property
+    def has_caught_up(self) -> bool:
+        """Whether all that the exchange had closed is stored, but for what it does not have."""
+        is_whole = all(hole.state == EMPTY for hole in self.holes)
+        return self.is_filled and is_whole and not self.buffer
+
+    @property
     def patience(self) -> float:
         """For how long a live series may send nothing before somebody asks why."""
         return min(300.0, max(90.0, 1.5 * self.series.seconds))

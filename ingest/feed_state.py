@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+from django.utils import timezone
 
 from ingest.circuits import Circuits
 from ingest.models import IngestGuardrail, IngestJob, JobState
@@ -43,7 +44,8 @@ def feed_state(series_id: str, now: float | None = None) -> dict[str, Any]:
 
 
 def _state(job: IngestJob) -> str:
-    if job.state == JobState.IDLE:
+    lease_ends = job.lease_expires_at
+    if job.state == JobState.IDLE or (lease_ends is not None and lease_ends < timezone.now()):
         return OFF
     if job.last_error_kind == "connect" and job.state != JobState.STREAMING:
         return UNREACHABLE

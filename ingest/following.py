@@ -5,6 +5,7 @@ What a loop does with streams (`ingest.loop`) and without them (`ingest.polling`
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -28,34 +29,43 @@ from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
-Commit = Callable[[Mapping[str, Candles], Mapping[str, int]], object]
-"""Stores closed candles of series under their lease tokens and announces them; it blocks."""
+Errors = Mapping[str, IngestPipelineError]
+Commit = Callable[[Mapping[str, Candles], Mapping[str, int]], Errors]
+"""Stores closed candles of series under their lease tokens and announces them; it blocks.
+
+Returns what went wrong, by series; raises `LeaseLostError`, and then nothing was stored.
+"""
 
 FLUSH_PATIENCE = 5.0
 FIXED_WAIT = 2.0
-OTHERS_WAIT = 1.0
 
 
 class Following:
     """What is followed, under which leases, and how each series is doing.
 
     `want` says which series; `feeds` are those that were opened, `lost` those that another worker
-    has now. Of series without a token nothing is written.
+    has now, `refused` those that the exchange does not have. Of series without a token nothing is
+    written.
     """
 
     def __init__(self, exchange: str, market: str, station: Station, commit: Commit) -> None:
         self.feeds: dict[str, SeriesFeed] = {}
         self.lost: set[str] = set()
+        self.refused: set[str] = set()
         self.reach = Reach(exchange, market)
         self._market, self._station, self._store = market, station, commit
         self._tokens: dict[str, int] = {}
+        self._waiting: set[str] = set()
 
     def want(self, tokens: Mapping[str, int]) -> bool:
         """Follow these series, each under its lease token; say whether that is a change."""
-        is_change = dict(tokens) != self._tokens
-        self._tokens = dict(tokens)
-        self.lost &= set(tokens)
-        return is_change
+        before, self._tokens = self._tokens, dict(tokens)
+        kept = {name for name, token in tokens.items() if before.get(name) == token}
+        self.lost &= kept
+        self._waiting &= kept
+        for feed in self.feeds_of(tokens.keys() - kept).values():
+            feed.is_troubled = True  # it was given up and taken again; its row may say so
+        return before != self._tokens
 
     @property
     def wanted(self) -> set[str]:
@@ -77,6 +87,7 @@ class Following:
     async def open(self, name: str) -> SeriesFeed:
         """Make the feed of a series, from what is stored of it."""
         head = await self.run(selectors.head_time, name)
+        self.refused.discard(name)
         self.feeds[name] = SeriesFeed(SeriesId.parse(name), head)
         return self.feeds[name]
 
@@ -92,26 +103,32 @@ class Following:
 
         What cannot be stored waits as long as the circuit of its series says.
         """
-        ours = {name: candles for name, candles in batches.items() if name in self._tokens}
-        if not ours:
+        tokens = {name: self._tokens[name] for name in batches.keys() & self.wanted}
+        if not tokens:
             return {}
-        began, failed = _tick(), ""
+        began, ours = _tick(), {name: batches[name] for name in sorted(tokens)}
         try:
-            await self.run(self._store, ours, {name: self._tokens[name] for name in ours})
+            errors: Errors = await self.run(self._store, ours, tokens)
         except LeaseLostError as error:
-            self._lose(error.series_ids)
+            self._lose(error.series_ids, tokens)
             return {}
-        except IngestPipelineError as error:
-            failed = error.series_id
-            await self.failed([failed], error)
-            if error.step == CANDLE_STEP:
-                self._put_off(ours)
-                return {}
-        self._tell_flushed(ours, began)
-        for name, feed in self.feeds_of(ours).items():
-            feed.committed(ours[name])
-        await self.works(name for name in ours if name != failed)
-        return ours
+        await self._tell_errors(errors)
+        refused = {name for name, error in errors.items() if error.step == CANDLE_STEP}
+        stored = {name: candles for name, candles in ours.items() if name not in refused}
+        self._tell_flushed(stored, began)
+        for name, feed in self.feeds_of(stored).items():
+            feed.committed(stored[name])
+        await self.works(stored.keys() - errors.keys())
+        return stored
+
+    async def _tell_errors(self, errors: Errors) -> None:
+        """Tell of what could not be stored or computed, all series of one cause together."""
+        causes: dict[tuple[str, str], list[IngestPipelineError]] = defaultdict(list)
+        for error in errors.values():
+            causes[error.step, repr(error.cause)].append(error)
+        for (step, _), alike in causes.items():
+            names = sorted(error.series_id for error in alike)
+            await self.failed(names, IngestPipelineError(step, ", ".join(names), alike[0].cause))
 
     async def commit_last(self, names: Iterable[str]) -> None:
         """Store what may be stored before these series are left; REST brings the rest again."""
@@ -127,7 +144,7 @@ class Following:
     async def works(self, names: Iterable[str]) -> None:
         """Tell that these series work: their candles were stored, or their streams are stable."""
         feeds = self.feeds_of(names)
-        if proven := [n for n, feed in feeds.items() if not feed.is_proven or feed.is_troubled]:
+        if proven := [name for name, feed in feeds.items() if not feed.is_proven]:
             for name in proven:
                 feeds[name].is_proven = True
             await self.run(self._station.circuits.succeeded, proven, self._station.clock())
@@ -148,13 +165,31 @@ class Following:
         """Show that these series lack something and the exchange may not be asked for it now."""
         for feed in (feeds := self.feeds_of(names)).values():
             feed.is_troubled = True
-        await self.note(feeds, state=JobState.RATE_LIMITED, last_error=str(error))
+        fields = {"last_error": str(error), "last_error_kind": FailureKind.RATE_LIMIT}
+        await self.note(feeds, state=JobState.RATE_LIMITED, **fields)
+
+    async def unanswered(self, names: Iterable[str], error: Exception) -> None:
+        """Show that the exchange did not answer for these series; no failure of their streams."""
+        for feed in (feeds := self.feeds_of(names)).values():
+            feed.is_troubled = True
+        said = f"{type(error).__name__}: {error}"
+        fields = {"last_error": said[:2000], "last_error_kind": FailureKind.CONNECT}
+        await self.note(feeds, **fields)
+
+    async def waits(self, names: Iterable[str]) -> None:
+        """Show that these series wait until their circuits admit them."""
+        if new := set(names) - self._waiting:
+            await self.note(new, state=JobState.WAITING)
+            self._waiting |= new
 
     async def failed(self, names: list[str], error: Exception) -> float:
         """Tell the circuits of these series; return the least time that one of them has to wait."""
         kind, said = kind_of(error), f"{type(error).__name__}: {error}"
         if kind == FailureKind.CONNECT:
             self.reach.lost(error)
+        if kind == FailureKind.CONFIG:
+            self.refused |= set(names)
+        self._waiting |= set(names)
         about = {"market": self._market, "series": sorted(names), "kind": kind.value, "error": said}
         emit("ingest.failed", "write", None, "warn", data=about)
         try:
@@ -163,7 +198,7 @@ class Following:
             logger.warning("ingest.failure_not_stored %s", away)
             waits = dict.fromkeys(names, FIXED_WAIT)
         for name, feed in self.feeds_of(names).items():
-            feed.is_troubled = True
+            feed.is_proven, feed.is_troubled = False, True
             feed.retry_at = _tick() + waits.get(name, 0.0)
         return min(waits.values(), default=FIXED_WAIT)
 
@@ -183,19 +218,21 @@ class Following:
         await self.note(names, **fields)
         return waits
 
-    def _put_off(self, names: Iterable[str]) -> None:
-        """Let series that went in with one that failed wait a little, too."""
-        for feed in self.feeds_of(names).values():
-            feed.retry_at = max(feed.retry_at, _tick() + OTHERS_WAIT)
-
-    def _lose(self, names: Iterable[str]) -> None:
-        """Leave series to the worker that has them now; nothing of them is written."""
-        for name in names:
+    def _lose(self, names: Iterable[str], tokens: Mapping[str, int]) -> None:
+        """Leave series whose tokens another worker has ended, but for those with new ones."""
+        gone = [name for name in names if self._tokens.get(name) == tokens.get(name)]
+        for name in gone:
             emit("ingest.lease_lost", "write", name, "warn")
             self.lost.add(name)
-        self.forget(names)
+        self.forget(gone)
 
     # What is written down
+
+    async def connected(self, names: Iterable[str], **fields: Any) -> None:
+        """Show that these series have a connection, and are filled now."""
+        self._waiting -= set(names)
+        about = {"state": JobState.BACKFILLING, "connected_at": self._station.clock()}
+        await self.note(names, **about, last_error="", last_error_kind="", **fields)
 
     async def note(self, names: Iterable[str], **fields: Any) -> None:
         """Write the same fields into the rows of jobs."""

@@ -18,6 +18,8 @@ RETRY_AFTER = 60.0
 FIRST_BAN, LONGEST_BAN = 120.0, 3 * 86400.0
 FIREWALL = 300.0
 MINUTE = 60.0
+MOST_DIGITS = 8
+SKEW = 5.0  # what the clocks of two machines may differ by
 
 
 class RateLimitedError(Exception):
@@ -33,7 +35,7 @@ def gate_wait(exchange: str, market: str, now: float) -> float:
     gate = ExchangeGate.objects.filter(exchange=exchange, market=market).first()
     if gate is None:
         return 0.0
-    blocked = max(0.0, (gate.blocked_until or 0.0) - now)
+    blocked = 0.0 if _is_undone(gate, now) else max(0.0, (gate.blocked_until or 0.0) - now)
     limit = gate.limit_1m or LIMITS.get(market, 1200)
     is_of_this_minute = gate.used_at is not None and gate.used_at // MINUTE == now // MINUTE
     if is_of_this_minute and gate.used_weight_1m >= SHARE * limit:
@@ -49,11 +51,12 @@ def gate_answered(
         ExchangeGate.objects.get_or_create(exchange=exchange, market=market)
         gate = ExchangeGate.objects.select_for_update().get(exchange=exchange, market=market)
         used = headers.get("x-mbx-used-weight-1m", "")
-        if used.isdecimal():
+        if used.isdecimal() and len(used) <= MOST_DIGITS:
             gate.used_weight_1m, gate.used_at = int(used), now
         wait = _refusal(gate, status, headers)
         if wait:
-            gate.blocked_until = max(gate.blocked_until or 0.0, now + wait)
+            before = 0.0 if _is_undone(gate, now) else gate.blocked_until or 0.0
+            gate.blocked_until, gate.blocked_at = max(before, now + wait), now
             gate.blocked_why = f"HTTP {status}"
         gate.save()
     if wait:
@@ -61,6 +64,11 @@ def gate_answered(
             "ingest.gate_closed %s %s status=%s wait=%.0f", exchange, market, status, wait
         )
         raise RateLimitedError(wait, f"{exchange} {market} answered {status}")
+
+
+def _is_undone(gate: ExchangeGate, now: float) -> bool:
+    """Say whether our clock jumped back since: nobody knows when the gate opens, so one may ask."""
+    return gate.blocked_at is not None and now < gate.blocked_at - SKEW
 
 
 def _refusal(gate: ExchangeGate, status: int, headers: Mapping[str, str]) -> float:
@@ -79,7 +87,7 @@ def _refusal(gate: ExchangeGate, status: int, headers: Mapping[str, str]) -> flo
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() else 0.0
+    return float(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0.0
 
 
 def gate_limit(exchange: str, market: str, limit: int) -> None:

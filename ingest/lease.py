@@ -34,6 +34,12 @@ class SupervisorBusyError(Exception):
     """Another process on this SQLite database follows the feeds."""
 
 
+def free_for(owner: str) -> Q:
+    """Return which jobs nobody else works on: without a lease, with one that is over, or ours."""
+    is_over = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=Now())
+    return is_over | Q(lease_owner__in=["", owner])
+
+
 def leases_take(series_ids: Iterable[str], owner: str) -> dict[str, int]:
     """Take the free ones of these series; return the token of each that is ours now.
 
@@ -41,9 +47,7 @@ def leases_take(series_ids: Iterable[str], owner: str) -> dict[str, int]:
     """
     taken = {}
     for series_id in sorted(series_ids):
-        free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=Now())
-        ours = Q(lease_owner__in=["", owner])
-        rows = IngestJob.objects.filter(free | ours, series_id=series_id)
+        rows = IngestJob.objects.filter(free_for(owner), series_id=series_id)
         until = Now() + timedelta(seconds=LEASE_SECONDS)
         if rows.update(lease_owner=owner, lease_token=F("lease_token") + 1, lease_expires_at=until):
             taken[series_id] = IngestJob.objects.get(series_id=series_id).lease_token

@@ -16,6 +16,7 @@ from ingest import pipeline
 from ingest.ccxt_rest import CcxtRest, client_of
 from ingest.circuits import Circuits
 from ingest.filler import Filler
+from ingest.following import Errors
 from ingest.guardrail import IngestLoopGuardrailConfig
 from ingest.history import History
 from ingest.lease import leases_inherit, leases_require
@@ -27,6 +28,7 @@ from ingest.supervisor import IngestSupervisor
 from ingest.threads import Threads, Worker
 from ingest.venues import has_streams
 from ingest.wishes import series_pinned
+from ledger.advance import IngestPipelineError
 from market import clock
 from market.candles import Candles
 from market.groups import announce_forming
@@ -100,15 +102,20 @@ def store(series_id: str, candles: Candles) -> None:
     pipeline.run_sync({series_id: candles})
 
 
-def commit(batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
-    """Store closed candles under their lease tokens, and announce them."""
-    pipeline.run_sync(batches, fence=partial(leases_require, tokens))
+def commit(batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> Errors:
+    """Store closed candles under their lease tokens, and announce them; return what failed."""
+    errors: dict[str, IngestPipelineError] = {}
+    pipeline.run_each(batches, errors, fence=partial(leases_require, tokens))
+    return errors
 
 
 async def follow_feeds(
     stop: asyncio.Event, named: Iterable[str] = (), *, once: bool = False
-) -> None:
-    """Follow what is wanted, and `named`, until told to stop; `once`: or until it caught up."""
+) -> set[str]:
+    """Follow what is wanted, and `named`, until told to stop; `once`: or until it caught up.
+
+    Returns the series that no exchange has.
+    """
     worker = Threads(WORKERS, "ingest")
     here = station(worker)
     logger.info("ingest.started %s", here.owner)
@@ -119,13 +126,18 @@ async def follow_feeds(
         named=named,
     )
     filler = Filler(here, partial(history_of, worker=worker), store)
-    filling = asyncio.create_task(filler.run(stop))
+    beside = [asyncio.create_task(filler.run(stop))]
     try:
         await worker.run(leases_inherit)
         pinned = await worker.run(series_pinned, tuple(named))
-        await filler.sync_at_start(pinned, stop)
+        syncing = asyncio.create_task(filler.sync_at_start(pinned, stop))
+        beside.append(syncing)
         await supervisor.run(stop, once=once)
+        if once:
+            await syncing
+        return supervisor.refused()
     finally:
-        filling.cancel()
-        await asyncio.gather(filling, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         worker.close()

@@ -14,20 +14,21 @@ from typing import Any, Protocol
 
 import orjson
 from django.conf import settings
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ingest.asking import Asker
 from ingest.binance import EXCHANGE, UnsupportedSeriesError, stream_of
 from ingest.failures import BadFramesError, RotationError, StaleStreamError
 from ingest.feed import SeriesFeed
 from ingest.following import Commit, Following
-from ingest.gate import RateLimitedError
+from ingest.gate import RateLimitedError, gate_answered, gate_wait
 from ingest.hearing import Hearing
 from ingest.models import JobState
 from ingest.pacer import Pacer
 from ingest.rest import BinanceRest, RestError
 from ingest.showing import Showing
 from ingest.station import Station
+from market import clock
 from market.candles import Candle, Candles
 from market.debug_events import emit
 from market.series import SeriesId
@@ -36,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 TEND_SECONDS, ASK_SECONDS, CHECK_SECONDS, NOTE_SECONDS = 0.1, 0.25, 1.0, 5.0
 ROTATE_SECONDS, ROTATE_AGAIN_SECONDS = 23.5 * 3600, 300.0
-CLOCK_SECONDS = 300.0
+CLOCK_SECONDS, JUMP_SECONDS = 300.0, 1.0
+GATE_SECONDS = 30.0
 STREAMS_PER_MESSAGE, MESSAGE_SECONDS = 50, 0.25
 
 
@@ -75,10 +77,12 @@ class MarketLoop:
 
     def __init__(self, market: str, around: Surroundings) -> None:
         self.market = market
+        self._door = f"{market} streams"
         self.around = around
         self.following = Following(EXCHANGE, market, around.station, around.commit)
         self._stable_after = around.station.circuits.config.stable_after_s
         self._silent: set[str] = set()
+        self._unlisted: set[str] = set()
         self._hearing = Hearing({})
         self._showing = Showing(around.show_forming, self.following.run)
         self._asker = Asker(around.rest, self._commit, self.following.note, around.station.worker)
@@ -86,6 +90,8 @@ class MarketLoop:
         self._stopping = asyncio.Event()
         self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0
         self._rotate_at = 0.0
+        self._seen = (0.0, 0.0)
+        self._has_jumped = False
         self._in_use: Socket | None = None
         self._messages = 0
 
@@ -110,10 +116,18 @@ class MarketLoop:
             except StoppedError:
                 logger.info("ingest.stopped %s", self.market)
             except Exception as error:  # noqa: BLE001 (whatever ends a connection, another follows)
-                ours = self.following.wanted & (set(self._live) or tried)
-                await self._sleep(await self.following.failed(sorted(ours), error))
+                await self._sleep(await self._ended(sorted(set(self._live) or tried), error))
             finally:
                 self._hearing = Hearing({})
+
+    async def _ended(self, names: list[str], error: Exception) -> float:
+        """Tell what ended a connection, or kept one from being made; return how long to wait."""
+        ours = [name for name in names if name in self.following.wanted]
+        wait = await self.following.failed(ours, error)
+        if isinstance(error, RateLimitedError):
+            await self.following.limited(ours, error)
+            wait = min(error.wait, GATE_SECONDS)
+        return wait
 
     @property
     def _live(self) -> dict[str, SeriesFeed]:
@@ -127,8 +141,7 @@ class MarketLoop:
         self._changed.clear()
         attempt = await self.following.admitted(names)
         ready = {name for name in attempt.admitted if await self._prepare(name)}
-        if waiting := names - ready:
-            await self.following.note(waiting, state=JobState.WAITING)
+        await self.following.waits(names - ready)
         if not ready:
             await self._sleep(min(attempt.wait or CHECK_SECONDS, CHECK_SECONDS))
         return ready
@@ -156,13 +169,13 @@ class MarketLoop:
             feed.connected(self._tick())
         await self.following.note(names, state=JobState.STARTING)
         async with AsyncExitStack() as sockets:
-            await self._turn_to_connect()
-            socket = await sockets.enter_async_context(self.around.connect(self._url()))
+            socket = await self._connected(sockets)
             self._opened = self._checked = self._tick()
             self._rotate_at = self._opened + ROTATE_SECONDS
             self.following.reach.found()
             emit("ingest.connected", "write", data={"market": self.market, "series": sorted(names)})
-            await self._backfilling(names)
+            await self.following.connected(names)
+            self._synced = 0.0
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._tend(socket, sockets, tasks))
@@ -174,20 +187,28 @@ class MarketLoop:
 
     async def _turn_to_connect(self) -> None:
         """Wait until this process may knock again."""
+        closed = await self.following.run(gate_wait, EXCHANGE, self._door, self._now())
+        if closed:
+            raise RateLimitedError(closed, f"{EXCHANGE} {self._door} are not to be opened")
         while wait := self.around.pacer.wait(self._tick()):
             await asyncio.sleep(min(wait, CHECK_SECONDS))
             if self._stopping.is_set():
                 raise StoppedError
 
-    def _url(self) -> str:
+    async def _connected(self, sockets: AsyncExitStack) -> Socket:
+        """Open a socket that carries the live series, when it is our turn."""
+        await self._turn_to_connect()
         streams = "/".join(stream_of(feed.series) for feed in self._live.values())
-        return f"{self.around.base}/stream?streams={streams}"
-
-    async def _backfilling(self, names: Iterable[str]) -> None:
-        """Show that these series are connected, and filled now."""
-        connected = self.around.station.clock()
-        fields = {"state": JobState.BACKFILLING, "connected_at": connected}
-        await self.following.note(names, **fields)
+        url = f"{self.around.base}/stream?streams={streams}"
+        try:
+            return await sockets.enter_async_context(self.around.connect(url))
+        except InvalidStatus as error:
+            answer = error.response
+            headers = {name.lower(): value for name, value in answer.headers.raw_items()}
+            await self.following.run(
+                gate_answered, EXCHANGE, self._door, answer.status_code, headers, self._now()
+            )
+            raise
 
     async def _read(self, socket: Socket, first: asyncio.Event) -> None:
         """Hear a socket until it fails; one that is not the one in use may end."""
@@ -231,16 +252,15 @@ class MarketLoop:
 
         One that cannot be opened, or says nothing, is tried again later; the old one stays in use.
         """
-        await self._turn_to_connect()
         new: Socket | None = None
         try:
-            new = await sockets.enter_async_context(self.around.connect(self._url()))
+            new = await self._connected(sockets)
             heard = asyncio.Event()
             reading = tasks.create_task(self._read(new, heard))
             await asyncio.wait_for(heard.wait(), self._stable_after)
             if reading.done():
                 raise ConnectionError("it ended at once")
-        except (OSError, WebSocketException) as error:
+        except (OSError, WebSocketException, RateLimitedError) as error:
             logger.warning("ingest.not_rotated %s %r", self.market, error)
             self._rotate_at = self._tick() + ROTATE_AGAIN_SECONDS
             if new is not None:
@@ -288,7 +308,8 @@ class MarketLoop:
         bad = self._hearing.take_bad()
         for name, reason in bad.items():
             await self.following.failed([name], BadFramesError(f"too many bad frames: {reason}"))
-        unwanted = set(self._live) - self.following.wanted
+        unwanted = (set(self._live) - self.following.wanted) | self._unlisted
+        self._unlisted = set()
         if gone := unwanted | set(bad):
             await self._say(socket, "UNSUBSCRIBE", gone)
             self._hearing.leave(gone)
@@ -298,13 +319,14 @@ class MarketLoop:
         """Let more series onto an open socket, as far as their circuits admit them."""
         attempt = await self.following.admitted(names)
         joined = [name for name in attempt.admitted if await self._prepare(name)]
+        await self.following.waits(names.difference(joined))
         if not joined:
             return
         feeds = self.following.feeds_of(joined)
         for feed in feeds.values():
             feed.connected(self._tick())
         self._hearing.join(feeds.values())
-        await self._backfilling(joined)
+        await self.following.connected(joined)
         await self._say(socket, "SUBSCRIBE", joined)
 
     async def _listen_anew(self, socket: Socket) -> None:
@@ -329,11 +351,15 @@ class MarketLoop:
     # What is asked over HTTP
 
     async def _ask_for_ever(self) -> None:
-        """Fill, and ask for what does not come by itself, one question at a time."""
+        """Fill, and ask for what does not come by itself, one question at a time.
+
+        While our clock may be ahead, nothing is asked: what still forms would be taken for closed.
+        """
         while True:
-            if self._tick() - self._synced >= CLOCK_SECONDS or not self._synced:
+            self._look_at_clock()
+            if not self._synced or self._tick() - self._synced >= CLOCK_SECONDS:
                 await self._asked([], self._sync_clock())
-            for name, feed in list(self._live.items()):
+            for name, feed in list(self._live.items()) if not self._has_jumped else ():
                 try:
                     await self._asked([name], self._ask(feed))
                 except StaleStreamError:
@@ -344,7 +370,16 @@ class MarketLoop:
 
     async def _sync_clock(self) -> None:
         await self._asker.sync_clock(list(self._live))
-        self._synced = self._tick()
+        self._synced, self._has_jumped = self._tick(), False
+
+    def _look_at_clock(self) -> None:
+        """Have the exchange asked for the time at once if our clock has jumped."""
+        (then, since), seen = self._seen, (self._now(), self._tick())
+        ahead = seen[0] - then - (seen[1] - since) * clock.speed()
+        self._has_jumped = self._has_jumped or (then > 0 and ahead > JUMP_SECONDS)
+        if self._has_jumped or seen[0] < then:
+            self._synced = 0.0
+        self._seen = seen
 
     async def _ask(self, feed: SeriesFeed) -> None:
         """Ask for what a series lacks; where an answer leaves nothing to do, all is well."""
@@ -355,11 +390,15 @@ class MarketLoop:
         """Ask; an exchange that does not answer is not a failure of the stream."""
         try:
             await asking
+        except UnsupportedSeriesError as error:
+            await self.following.failed(names, error)
+            self._unlisted |= set(names)
         except RateLimitedError as error:
             await self.following.limited(names, error)
             await asyncio.sleep(min(error.wait, CHECK_SECONDS))
         except RestError as error:
             logger.info("ingest.rest_failed %s %s", self.market, error)
+            await self.following.unanswered(names, error)
             await asyncio.sleep(CHECK_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
@@ -368,6 +407,9 @@ class MarketLoop:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return
+
+    def _now(self) -> float:
+        return self.around.station.clock()
 
     def _tick(self) -> float:
         return asyncio.get_running_loop().time()

@@ -126,6 +126,7 @@ class ExchangeGate(models.Model):
     exchange = models.CharField(max_length=32)
     market = models.CharField(max_length=32)
     blocked_until = models.FloatField(null=True, help_text="seconds since the epoch")
+    blocked_at = models.FloatField(null=True, help_text="when that was said")
     blocked_why = models.CharField(max_length=200, default="")
     bans = models.IntegerField(default=0, help_text="how often 418 came without an answer between")
     used_weight_1m = models.IntegerField(default=0)

@@ -16,7 +16,6 @@ from ingest.binance import UnsupportedSeriesError
 from ingest.feed import SeriesFeed
 from ingest.following import Commit, Following
 from ingest.gate import RateLimitedError
-from ingest.models import JobState
 from ingest.rest import RestError
 from ingest.station import Station
 from market.series import SeriesId
@@ -41,7 +40,7 @@ class PollingLoop:
         self, exchange: str, market: str, *, rest: PolledRest, station: Station, commit: Commit
     ) -> None:
         self.following = Following(exchange, market, station, commit)
-        self._rest, self._station = rest, station
+        self._rest = rest
         self._asker = Asker(rest, self.following.commit, self.following.note, station.worker)
         self._stopping = asyncio.Event()
         self._synced = 0.0
@@ -72,7 +71,9 @@ class PollingLoop:
         wanted = self.following.wanted
         self.following.forget(set(self.following.feeds) - wanted)
         try:
-            for name in (await self.following.admitted(wanted)).admitted:
+            admitted = (await self.following.admitted(wanted)).admitted
+            await self.following.waits(wanted.difference(admitted))
+            for name in admitted:
                 await self._guarded(name)
             await self.following.heard(self.following.feeds)
         except DatabaseError as error:
@@ -91,8 +92,7 @@ class PollingLoop:
     async def _one(self, name: str) -> None:
         """Ask for what a series lacks, and store what came."""
         if self._tick() - self._synced >= CLOCK_SECONDS or not self._synced:
-            await self._asker.sync_clock([name])
-            self._synced = self._tick()
+            await self._sync_clock(name)
         feed = self.following.feeds.get(name) or await self._opened(name)
         was_asked = await self._asker.ask(feed)
         feed.last_frame = self._tick()  # an answer is a sign of life
@@ -101,13 +101,19 @@ class PollingLoop:
         elif was_asked and not feed.buffer:
             await self.following.recovered([name])
 
+    async def _sync_clock(self, name: str) -> None:
+        """Ask what time it is; an exchange that does not say goes on by the time that it said."""
+        try:
+            await self._asker.sync_clock([name])
+        except RestError as error:
+            logger.info("ingest.clock_not_asked %s %s", name, error)
+        self._synced = self._tick()
+
     async def _opened(self, name: str) -> SeriesFeed:
         """Return the feed of a series that the exchange lists."""
         await self._rest.require_listed(SeriesId.parse(name))
         feed = await self.following.open(name)
-        connected = self._station.clock()
-        about = {"state": JobState.BACKFILLING, "connected_at": connected, "source": SOURCE}
-        await self.following.note([name], **about)
+        await self.following.connected([name], source=SOURCE)
         return feed
 
     def _tick(self) -> float:

@@ -70,7 +70,10 @@ class BinanceRest:
         symbol = symbol_of(series)
         if symbol not in self._symbols:
             info = await self._get(self.venue.symbols, {})
-            self._symbols = await self._worker.run(_symbols, self.venue.market, info)
+            try:
+                self._symbols = await self._worker.run(_symbols, self.venue.market, info)
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise RestError(f"exchangeInfo: {type(error).__name__}: {error}") from error
         if symbol not in self._symbols:
             raise UnsupportedSeriesError(f"{EXCHANGE} {self.venue.market} does not list {symbol}")
 
@@ -89,7 +92,11 @@ class BinanceRest:
             "endTime": (end + series.seconds) * 1000 - 1,
             "limit": self.venue.most_rows,
         }
-        rows = await self._get(self.venue.klines, query)
+        try:
+            rows = await self._get(self.venue.klines, query)
+        except UnsupportedSeriesError:
+            self._symbols = frozenset()  # it was listed once
+            raise
         if not isinstance(rows, list):
             raise RestError(f"no rows of candles: {rows!r:.200}")
         return closed_rows(rows, series.seconds, start, end)

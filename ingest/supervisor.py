@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
+from ingest.binance import UnsupportedSeriesError
 from ingest.feed import SeriesFeed
 from ingest.guardrail import FailureKind
 from ingest.jobs import jobs_idle, jobs_note
@@ -62,6 +63,7 @@ class IngestSupervisor:
         self._places: dict[str, Place] = {}
         self._pacers: dict[str, Pacer] = {}
         self._renewed = 0.0
+        self._wanted: set[str] = set()
         self._retry: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> None:
@@ -80,24 +82,36 @@ class IngestSupervisor:
             await self._stop()
 
     def has_caught_up(self) -> bool:
-        """Say whether every series that is followed has all that the exchange had closed."""
+        """Say whether every series that is followed has all that the exchange had closed.
+
+        What is `refused` counts as done.
+        """
         feeds: dict[str, SeriesFeed] = {}
         for loop in self._loops.values():
             feeds |= loop.following.feeds
-        followed = [feeds.get(name) for name in self.tokens]
-        return bool(followed) and all(f and f.is_filled and not f.buffer for f in followed)
+        refused = self.refused()
+        followed = [feeds.get(name) for name in self.tokens if name not in refused]
+        is_done = all(feed is not None and feed.has_caught_up for feed in followed)
+        return is_done and bool(followed or refused)
+
+    def refused(self) -> set[str]:
+        """Return the wanted series that no exchange has; their rows say why."""
+        loops = (loop.following.refused for loop in self._loops.values())
+        return set(self._retry).union(*loops) & self._wanted
 
     async def _turn(self) -> None:
         """Look once at what is wanted; a database that is away is asked again."""
         try:
-            wanted = await self._worker.run(jobs_settle, self._clock(), self.named)
-            await self._hold(set(wanted))
+            wanted = await self._worker.run(jobs_settle, self._clock(), self.named, self.owner)
+            self._wanted = set(wanted)
+            await self._hold(self._wanted)
+            await self._share()
         except DatabaseError as error:
             logger.warning("ingest.supervisor_failed %s", error)
             if self._tick() - self._renewed > GIVE_UP_SECONDS and self.tokens:
                 logger.exception("ingest.leases_not_renewed, nothing is followed")
                 self.tokens = {}
-        self._share()
+                await self._share()
 
     async def _hold(self, wanted: set[str]) -> None:
         """Hold the leases of what is wanted, as far as they are free and there is room."""
@@ -127,21 +141,29 @@ class IngestSupervisor:
         try:
             require_feed(SeriesId.parse(name))
         except ValueError as error:
-            waits = await self._worker.run(
-                self._circuits.failed, [name], FailureKind.CONFIG, error, self._clock()
-            )
-            self._retry[name] = self._tick() + waits.get(name, RENEW_SECONDS)
-            await self._worker.run(
-                jobs_note,
-                [name],
-                state=JobState.OPEN,
-                last_error=str(error)[:2000],
-                last_error_kind=FailureKind.CONFIG,
-            )
+            await self._refuse([name], error)
             return False
         return True
 
-    def _share(self) -> None:
+    async def _refuse(self, names: Iterable[str], error: ValueError) -> None:
+        """Open the circuits of series that no feed has, and give them up until it is time again."""
+        names = list(names)
+        waits = await self._worker.run(
+            self._circuits.failed, names, FailureKind.CONFIG, error, self._clock()
+        )
+        for name in names:
+            self.tokens.pop(name, None)
+            self._retry[name] = self._tick() + waits.get(name, RENEW_SECONDS)
+        await self._worker.run(leases_release, names, self.owner)
+        await self._worker.run(
+            jobs_note,
+            names,
+            state=JobState.OPEN,
+            last_error=str(error)[:2000],
+            last_error_kind=FailureKind.CONFIG,
+        )
+
+    async def _share(self) -> None:
         """Give each socket its series, and start again a loop that ended."""
         shares: dict[Place, dict[str, int]] = {place: {} for place in self._loops}
         self._places = {n: place for n, place in self._places.items() if n in self.tokens}
@@ -152,7 +174,11 @@ class IngestSupervisor:
             if task is not None and task.done():
                 logger.error("ingest.loop_ended %s %s %s %r", *place, task.exception())
             if tokens and (task is None or task.done()):
-                self._start(place)
+                try:
+                    self._start(place)
+                except UnsupportedSeriesError as error:
+                    await self._refuse(tokens, error)
+                    continue
             if place in self._loops:
                 self._loops[place].want(tokens)
 
@@ -182,7 +208,8 @@ class IngestSupervisor:
     async def _stop(self) -> None:
         """Let the loops write what waits, then give the leases up."""
         names = list(self.tokens)
-        await self._written(jobs_note, names, state=JobState.STOPPING)
+        ours = IngestJob.objects.filter(series_id__in=names, lease_owner=self.owner)
+        await self._written(ours.update, state=JobState.STOPPING)
         for loop in self._loops.values():
             loop.stop()
         if self._tasks:
@@ -190,11 +217,10 @@ class IngestSupervisor:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        ours = IngestJob.objects.filter(series_id__in=names, lease_owner=self.owner)
         await self._written(jobs_idle, ours)
         await self._written(leases_release, names, self.owner)
 
-    async def _written(self, work: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    async def _written(self, work: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Write into the rows of jobs, unless the database is away: the next process mends them."""
         try:
             await self._worker.run(work, *args, **kwargs)

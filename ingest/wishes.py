@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from django.conf import settings
 
 from ingest.jobs import jobs_idle, jobs_make
+from ingest.lease import free_for
 from ingest.models import IngestJob, JobKind, JobState
 from market.demand import demand_counts
 from market.whitelist import whitelist_current
@@ -39,11 +40,12 @@ def series_pinned(named: tuple[str, ...] = ()) -> list[str]:
     return sorted(pinned)
 
 
-def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:
+def jobs_settle(now: float, named: tuple[str, ...] = (), owner: str = "") -> list[str]:
     """Bring the rows of jobs up to what is wanted; return the series to follow, in text order.
 
     `named` are followed for ever, like those of the whitelist. A series that nobody watches any
-    more is followed until its idle time is over, or until its place is needed.
+    more is followed until its idle time is over, or until its place is needed. What another worker
+    than `owner` follows is left to it.
     """
     pinned = set(series_pinned(named))
     counts = demand_counts() if settings.TRADE_CANVAS_ENABLE_ONDEMAND_INGEST else {}
@@ -57,7 +59,8 @@ def jobs_settle(now: float, named: tuple[str, ...] = ()) -> list[str]:
         elif now - job.last_zero_at < settings.TRADE_CANVAS_ONDEMAND_IDLE_TTL_S:
             idle.append((job.last_zero_at, job.series_id))
     followed = {*watched, *_with_place(len(set(watched) - pinned), idle)}
-    jobs_idle(IngestJob.objects.exclude(series_id__in=followed).exclude(state=JobState.IDLE))
+    others = IngestJob.objects.exclude(series_id__in=followed).exclude(state=JobState.IDLE)
+    jobs_idle(others.filter(free_for(owner)))
     return sorted(followed)
 
 

@@ -41,6 +41,12 @@ def now() -> float:
     return demo.at(time.time()) if demo else time.time()
 
 
+def speed() -> float:
+    """Return how many seconds pass in the market while one passes here."""
+    demo = demo_clock()
+    return demo.speed if demo else 1.0
+
+
 def demo_clock() -> DemoClock | None:
     """Return the clock of the demo that this process serves, None outside of one."""
     return _read(settings.DEMO_CLOCK) if settings.DEMO_CLOCK else None

@@ -13,12 +13,14 @@ from websockets.asyncio.client import connect
 
 from ingest import pipeline
 from ingest.circuits import Circuits
+from ingest.following import Errors
 from ingest.jobs import jobs_make
 from ingest.lease import leases_require
 from ingest.loop import MarketLoop, Surroundings
 from ingest.models import JobKind
 from ingest.rest import BinanceRest
 from ingest.station import Station
+from ledger.advance import IngestPipelineError
 from market import derived, selectors
 from market.candles import Candle, Candles
 from tests.exchange.clock import START, Clock
@@ -100,11 +102,16 @@ class Feeding:
         else:
             self.formed.append((now, candle))
 
-    def _commit(self, batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> None:
-        self.fail()
+    def _commit(self, batches: Mapping[str, Candles], tokens: Mapping[str, int]) -> Errors:
+        errors: dict[str, IngestPipelineError] = {}
         fence = partial(leases_require, tokens) if self.is_fenced else None
-        pipeline.run_sync(batches, fence=fence)
-        self.commits.append({name: candles.time.tolist() for name, candles in batches.items()})
+        try:
+            self.fail()
+            pipeline.run_each(batches, errors, fence=fence)
+            self.commits.append({name: candles.time.tolist() for name, candles in batches.items()})
+        except IngestPipelineError as error:
+            errors[error.series_id] = error
+        return errors
 
     @classmethod
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +29,7 @@ from tests.exchange.faults import (
     DropAll,
     Fault,
     HalfOpen,
+    HandshakeStatus,
     LateClose,
     LostClose,
     NoPongs,
@@ -589,6 +591,145 @@ def test_a_limited_clock_is_no_trouble_of_a_series() -> None:
         assert feed.worker.now(IngestJob.objects.get).state == "streaming"
 
     follow(story, faults=[RestStatus(at=200, path="time", status=429, retry_after=300)])
+
+
+def job(feed: Feeding, series_id: str = BTC) -> IngestJob:
+    found: IngestJob = feed.worker.now(partial(IngestJob.objects.get, series_id=series_id))
+    return found
+
+
+def test_a_symbol_that_is_delisted_stops_none_but_its_own_series() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(3)
+        del feed.exchange.market.listings["futures", "ETHUSDT"]
+        feed.exchange.inject(LostClose(symbol="ETHUSDT", times=None))
+        await feed.minutes(12)
+
+    feed = follow(story, BTC, ETH)
+
+    feed.require_true(BTC)
+    assert (circuit().state, circuit(ETH).state) == ("closed", "open")
+    assert IngestGuardrail.objects.get(series_id=ETH).last_error_kind == "config"
+    assert feed.exchange.log.count("opened", "futures") == 1
+
+
+@pytest.mark.parametrize(
+    "info", [{"symbols": None}, {"symbols": [None]}, {"rateLimits": ["x"], "symbols": []}, 5]
+)
+def test_an_unreadable_list_of_symbols_stops_no_feed(info: Any) -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(2)
+        get = feed.around.rest._get
+
+        async def answered(path: str, query: dict[str, Any]) -> Any:
+            return info if "exchangeInfo" in path else await get(path, query)
+
+        with patch.object(feed.around.rest, "_get", answered):
+            feed.loop.want({BTC: 1, ETH: 1})
+            await feed.minutes(3)
+
+    feed = follow(story, BTC, markets=("BTCUSDT", "ETHUSDT"))
+
+    feed.require_true(BTC, behind=1)
+    feed.require_true(ETH, behind=1)
+    assert circuit().consecutive_failures == 0
+
+
+def test_a_closed_door_is_knocked_at_once() -> None:
+    """A refused handshake says for how long, and the gate of the streams keeps it."""
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(6)
+        assert (job(feed).state, job(feed).last_error_kind) == ("rate_limited", "rate_limit")
+        await feed.minutes(6)
+        assert job(feed).state == "streaming"
+
+    refusal = HandshakeStatus(at=0, status=418, retry_after=600)
+    feed = follow(story, faults=[refusal])
+
+    feed.require_true(behind=1)
+    assert feed.exchange.log.count("attempt", "futures") == 2
+    assert ExchangeGate.objects.get(market="futures streams").blocked_why == "HTTP 418"
+    assert circuit().consecutive_failures == 0
+
+
+@pytest.mark.parametrize(("first", "then"), [(300.0, 0.0), (0.0, 3600.0)], ids=["ahead", "back"])
+def test_a_clock_that_jumps_stores_nothing_that_forms_and_waits_for_nothing(
+    first: float, then: float
+) -> None:
+    lags: list[float] = []
+
+    async def story(feed: Feeding) -> None:
+        for _ in range(600):
+            await asyncio.sleep(1)
+            if stored := feed.stored():
+                lags.append(feed.exchange.clock.now() - stored[-1].candle_time - 60)
+
+    follow(story, faults=[ClockOff(at=0, offset=first), ClockOff(at=100, offset=then)])
+
+    assert min(lags) >= 0
+    assert max(lags) < 75
+    assert LedgerHead.objects.get().generation == 0
+
+
+def test_a_limit_that_was_over_is_over_when_the_clock_jumps_back() -> None:
+    lags: list[float] = []
+
+    async def story(feed: Feeding) -> None:
+        for _ in range(1800):
+            await asyncio.sleep(1)
+            if stored := feed.stored():
+                lags.append(feed.exchange.clock.now() - stored[-1].candle_time - 60)
+
+    limit = RestStatus(at=290, path="time", status=429, retry_after=7)
+    follow(story, faults=[limit, ClockOff(at=900, offset=3600)])
+
+    assert max(lags) < 75
+
+
+def test_a_fill_that_fails_is_shown_until_candles_come() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(2.3)
+        assert (job(feed).state, job(feed).last_error_kind) == ("backfilling", "connect")
+        await feed.minutes(2)
+        assert (job(feed).state, job(feed).last_error) == ("streaming", "")
+
+    away = RestDown(at=130, seconds=45, times=None)
+    follow(story, faults=[DropAll(at=130), Unreachable(at=130, seconds=2), away]).require_true()
+
+
+def test_a_candle_that_was_refused_waits_though_the_rules_of_another_series_failed_first() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(2)
+        stored = {name: Candles.from_rows(feed.stored(name)[-1:]) for name in (BTC, ETH)}
+        fed = feed.loop.following.feeds[ETH]
+        fed.keep(stored[ETH].rows())
+        with patch.object(feed.loop.following, "_store", failing):
+            assert (await feed.loop.following.commit(stored)).keys() == {BTC}
+        assert list(fed.buffer) == stored[ETH].time.tolist()
+        assert (job(feed).crashes, job(feed, ETH).crashes) == (1, 1)
+        await feed.minutes(1)
+        assert not fed.buffer
+
+    def failing(*_: Any) -> dict[str, IngestPipelineError]:
+        return {
+            BTC: IngestPipelineError(FACTOR_STEP, BTC, ValueError("a rule failed")),
+            ETH: IngestPipelineError(CANDLE_STEP, ETH, OperationalError("the disk is full")),
+        }
+
+    follow(story, BTC, ETH)
+
+
+def test_a_series_that_waits_for_its_circuit_beside_others_says_so() -> None:
+    IngestGuardrail.objects.create(
+        series_id=ETH, state="open", open_until=9e9, next_attempt_at=9e9, last_error_kind="connect"
+    )
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(1)
+        assert (job(feed).state, job(feed, ETH).state) == ("streaming", "waiting")
+
+    follow(story, BTC, ETH)
 
 
 def test_own_rotation_opens_the_next_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:

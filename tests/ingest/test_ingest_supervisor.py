@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -14,15 +15,18 @@ import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
-from ingest.binance import VENUES
+from ingest import pipeline
+from ingest.binance import VENUES, UnsupportedSeriesError
+from ingest.feed_state import feed_state
 from ingest.jobs import jobs_make
 from ingest.loop import MarketLoop
 from ingest.models import IngestGuardrail, IngestJob
 from ingest.polling import PollingLoop
 from ingest.supervisor import IngestSupervisor
 from ingest.wishes import jobs_allowed, jobs_settle
+from market.candles import Candles
 from market.demand import demand_end, demand_write
-from tests.exchange.faults import DropAll
+from tests.exchange.faults import DropAll, RestDown
 from tests.ingest.feeding import BTC, ETH, Feeding, exchange_of
 from tests.jumping import jump
 
@@ -59,7 +63,7 @@ def supervise(story: Story, *named: str) -> Feeding:
             supervisor = IngestSupervisor(
                 station=feed.station,
                 surroundings=lambda _: feed.around,
-                polling=nobody_polls,
+                polling=lambda *place: nobody_polls(*place),
                 named=named,
             )
             stop = asyncio.Event()
@@ -68,6 +72,29 @@ def supervise(story: Story, *named: str) -> Feeding:
             stop.set()
             await asyncio.wait_for(running, 30)
         return feed
+
+    return jump(main())
+
+
+async def nothing_before(_: Feeding) -> None:
+    """Let the exchange be as it is."""
+
+
+def once(name: str, before: Callable[..., Any] = nothing_before) -> tuple[Feeding, set[str]]:
+    """Let a supervisor catch up with one series; return what it could not follow."""
+
+    async def main() -> tuple[Feeding, set[str]]:
+        exchange = exchange_of("BTCUSDT", "ETHUSDT")
+        async with exchange, Feeding.connected(exchange) as feed:
+            await before(feed)
+            supervisor = IngestSupervisor(
+                station=feed.station,
+                surroundings=lambda _: feed.around,
+                polling=nobody_polls,
+                named=(name,),
+            )
+            await asyncio.wait_for(supervisor.run(asyncio.Event(), once=True), 600)
+            return feed, supervisor.refused()
 
     return jump(main())
 
@@ -109,6 +136,79 @@ def test_a_feed_that_is_told_to_stop_says_so_until_all_is_written() -> None:
         supervise(story)
 
     assert seen == ["stopping"]
+    assert IngestJob.objects.get().state == "idle"
+
+
+def test_a_series_that_is_stopped_and_started_while_it_is_stored_goes_on() -> None:
+    watch(btc=1)
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        await asyncio.sleep(140)
+        run, begun = feed.worker.run, asyncio.Event()
+
+        async def slow(work: Any, *arguments: Any, **named: Any) -> Any:
+            if work == feed.around.commit and not begun.is_set():
+                begun.set()
+                await asyncio.sleep(3.5)
+            return await run(work, *arguments, **named)
+
+        with patch.object(feed.worker, "run", slow):
+            await begun.wait()
+            feed.worker.now(partial(IngestJob.objects.update, wanted=False))
+            await asyncio.sleep(1.2)
+            feed.worker.now(partial(IngestJob.objects.update, wanted=True))
+            await feed.minutes(4)
+        assert feed.worker.now(IngestJob.objects.get).state == "streaming"
+
+    supervise(story).require_true(behind=1)
+
+
+def test_an_exchange_that_no_loop_can_be_made_for_stops_nobody() -> None:
+    odd = "bare:spot:BTC/USDT:1m"
+    demand_write("web", {BTC: 1, odd: 1})
+
+    async def story(feed: Feeding, _: IngestSupervisor) -> None:
+        await feed.minutes(4)
+        job = feed.worker.now(partial(IngestJob.objects.get, series_id=odd))
+        assert (job.state, job.last_error) == ("open", "bare gives no candles")
+        assert job.lease_owner == ""
+
+    with (
+        patch("ingest.supervisor.require_feed"),
+        patch(
+            f"{__name__}.nobody_polls", side_effect=UnsupportedSeriesError("bare gives no candles")
+        ),
+    ):
+        feed = supervise(story)
+
+    feed.require_true(behind=1)
+
+
+@pytest.mark.parametrize("name", ["binance:futures:NOPE/USDT:1m", "nowhere:spot:BTC/USDT:1m"])
+def test_once_ends_where_no_exchange_has_the_series(name: str) -> None:
+    assert once(name)[1] == {name}
+
+
+def test_once_ends_when_all_is_there_that_could_not_be_filled_at_first() -> None:
+    async def before(feed: Feeding) -> None:
+        rows = feed.exchange.candles("futures", "BTCUSDT")[:-200]
+        feed.worker.now(pipeline.run_sync, {BTC: Candles.from_rows(rows)})
+        feed.exchange.inject(RestDown(path="klines", seconds=90, times=None))
+
+    feed, refused = once(BTC, before)
+
+    feed.require_true(behind=1)
+    assert refused == set()
+
+
+def test_what_another_worker_follows_is_left_to_it() -> None:
+    jobs_make({BTC: "whitelist"})
+    IngestJob.objects.update(state="streaming", lease_owner="another", lease_expires_at=FAR)
+
+    jobs_settle(NOW, (), "me")
+    assert jobs_settle(NOW + 3600, (), "me") == []
+    assert IngestJob.objects.get().state == "streaming"
+    jobs_settle(NOW + 3600, (), "another")
     assert IngestJob.objects.get().state == "idle"
 
 
@@ -319,3 +419,13 @@ def test_a_process_knocks_once_a_second_whatever_breaks(monkeypatch: pytest.Monk
     times = [entry.time for entry in feed.exchange.log.of("attempt", "futures")]
     assert len(times) >= 12
     assert min(after - before for before, after in pairwise(times)) >= 0.99
+
+
+def test_a_feed_whose_worker_died_is_off() -> None:
+    jobs_make({BTC: "whitelist"})
+    IngestJob.objects.update(state="streaming", lease_owner="dead", lease_expires_at=FAR)
+    assert feed_state(BTC)["state"] == "streaming"
+
+    IngestJob.objects.update(lease_expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+    assert feed_state(BTC)["state"] == "off"

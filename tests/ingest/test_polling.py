@@ -12,10 +12,12 @@ from pytest_django import Settings
 from ingest import ccxt_rest, pipeline
 from ingest.binance import UnsupportedSeriesError
 from ingest.ccxt_rest import CcxtRest, require_exchange
+from ingest.following import Errors
 from ingest.lease import LeaseLostError, leases_require
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
 from ingest.polling import PollingLoop
 from ingest.supervisor import IngestSupervisor
+from ledger.advance import IngestPipelineError
 from ledger.verify import series_verify
 from market import selectors
 from market.candles import Candle
@@ -95,8 +97,10 @@ def poll(story: Story, *names: str) -> tuple[Feeding, Client]:
         async with exchange, Feeding.connected(exchange) as feed:
             client = Client(exchange)
 
-            def commit(batches: Any, tokens: Any) -> None:
-                pipeline.run_sync(batches, fence=partial(leases_require, tokens))
+            def commit(batches: Any, tokens: Any) -> Errors:
+                errors: dict[str, IngestPipelineError] = {}
+                pipeline.run_each(batches, errors, fence=partial(leases_require, tokens))
+                return errors
 
             def polling(name: str, market: str) -> PollingLoop:
                 station = feed.station
@@ -230,6 +234,55 @@ def test_a_feed_that_was_away_or_limited_says_when_it_is_well_again() -> None:
 
     require_true(feed, behind=1)
     assert IngestJob.objects.get().crashes > 0
+
+
+def test_a_circuit_closes_with_the_next_candle_though_answers_without_any_came_first() -> None:
+    async def story(feed: Feeding, client: Client) -> None:
+        await feed.minutes(2.5)
+        client.fails = NetworkError("maintenance")
+        await feed.minutes(2)
+        client.fails = None
+        with patch.object(client, "fetch_ohlcv", nothing):
+            await feed.minutes(1.5)
+        await feed.minutes(3)
+        assert feed.worker.now(IngestGuardrail.objects.get).state == "closed"
+
+    async def nothing(*_: Any, **__: Any) -> list[Any]:
+        return []
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
+
+
+def test_an_exchange_that_does_not_tell_the_time_is_followed() -> None:
+    async def story(feed: Feeding, client: Client) -> None:
+        with patch.object(client, "fetch_time", away):
+            await feed.minutes(4)
+
+    async def away() -> int:
+        raise NetworkError("no time")
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
+    assert IngestGuardrail.objects.get().consecutive_failures == 0
+
+
+@pytest.mark.parametrize("question", ["fetch_time", "load_markets"])
+def test_an_answer_that_is_none_ends_no_loop(question: str) -> None:
+    async def story(feed: Feeding, client: Client) -> None:
+        with patch.object(client, question, nothing):
+            await feed.minutes(2)
+        await feed.minutes(4)
+        assert not client.is_closed
+
+    async def nothing() -> None:
+        return None
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
 
 
 @pytest.mark.parametrize(

@@ -61,20 +61,26 @@ class Command(BaseCommand):
                 f"another process follows the feeds of this database ({error})", returncode=BUSY
             ) from None
         try:
-            asyncio.run(supervise(tuple(options["series"]), once=options["once"]))
+            refused = asyncio.run(supervise(tuple(options["series"]), once=options["once"]))
         finally:
             lock.release()
+        if refused and options["once"]:
+            raise CommandError(f"no exchange has {', '.join(sorted(refused))}; /ingest says why")
         self.stdout.write("stopped")
 
 
-async def supervise(named: tuple[str, ...], *, once: bool) -> None:
-    """Supervise until SIGINT or SIGTERM; a second signal ends the process at once."""
+async def supervise(named: tuple[str, ...], *, once: bool) -> set[str]:
+    """Supervise until SIGINT or SIGTERM; a second signal ends the process at once.
+
+    Returns the series that no exchange has.
+    """
     stop = stop_when_told()
     use_loop(asyncio.get_running_loop())
     besides = [asyncio.create_task(recovery_sweep())]
     if debug_relay.is_wanted():
         relay = debug_relay.Relay(get_channel_layer())
         besides.append(asyncio.create_task(relay.send_for_ever()))
-    await follow_feeds(stop, named, once=once)
+    refused = await follow_feeds(stop, named, once=once)
     for task in besides:
         task.cancel()
+    return refused
