@@ -162,14 +162,16 @@ class Hub:
     async def page(self, subscription: Subscription, up_to: int) -> Run | None:
         """Return the next stored candles that a subscription lacks, None if there are none.
 
-        Sockets that lack the same share one read, and the frames that it encodes.
+        Sockets that lack the same share one read, and the frames that it encodes. Those of another
+        generation do not: they might get candles of before a change, and never hear of it.
         """
         wish = (subscription.series, subscription.last_sent, up_to, subscription.supports_batch)
-        if wish not in self._reading:
+        shared = (*wish, subscription.generation)
+        if shared not in self._reading:
             reading = asyncio.ensure_future(self._read(_page, *wish))
-            self._reading[wish] = reading
-            reading.add_done_callback(lambda _: self._reading.pop(wish, None))
-        return await asyncio.shield(self._reading[wish])
+            self._reading[shared] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(shared, None))
+        return await asyncio.shield(self._reading[shared])
 
     def deliver(self, hint: Hint) -> None:
         """Offer a hint to the subscriptions of its series; never a candle after its head."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
@@ -17,7 +19,7 @@ from market.series import SeriesId
 from market.sessions import Session
 from market.subscriptions import AnnouncedHead
 from tests.market.factories import OTHER, SERIES, flat, minute
-from tests.market.sockets import connected, kinds, play, store, times
+from tests.market.sockets import PATIENCE, connected, kinds, play, store, times
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -605,6 +607,37 @@ def test_sockets_that_lack_the_same_share_one_read(monkeypatch: pytest.MonkeyPat
             await hub.current().sweep()
             assert times([await one.hear(), await two.hear()]) == [minute(1)] * 2
         assert reads == [minute(0)]
+
+    play(scenario)
+
+
+def test_read_from_before_a_change_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    begun, goes_on = threading.Event(), threading.Event()
+    page = hub._page
+
+    def slow(*asked: Any) -> object:
+        run = page(*asked)
+        reads.append(run)
+        if len(reads) == 1:
+            begun.set()
+            assert goes_on.wait(PATIENCE)
+        return run
+
+    async def scenario() -> None:
+        await store([0])
+        async with connected() as before, connected() as after:
+            monkeypatch.setattr(hub, "_page", slow)
+            await before.say(type="subscribe", series_id=SERIES)
+            assert await asyncio.to_thread(begun.wait, PATIENCE)
+            await store([0], price=9.0)
+            changed = heads(time=minute(0), generation=1)
+            monkeypatch.setattr(hub._Registered, "heads", staticmethod(changed))
+            await after.say(type="subscribe", series_id=SERIES)
+            try:
+                assert (await after.hear())["candle"]["close"] == 9.0
+            finally:
+                goes_on.set()
 
     play(scenario)
 
