@@ -312,7 +312,8 @@ def _note_stored(work: Work) -> None:
     head.candle_head = max(newest, head.candle_head or newest)
     if head.factor_head is not None and oldest <= head.factor_head:
         head.dirty_from = min(oldest, head.dirty_from or oldest)
-    if shown is not None and oldest <= shown and not settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST:
+    recomputed = settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST and head.dirty_from is not None
+    if shown is not None and oldest <= shown and not recomputed:
         head.generation += 1  # a recompute, which would announce it, does not follow
         work.rebuilt = True
     work.changed = True

@@ -390,8 +390,9 @@ def _move_heads(work: Work) -> None:
     if found is None:
         return
     work.changed = True
-    work.rebuilt = found.replaces and head.factor_head is not None
-    head.generation += 1 if work.rebuilt else 0
+    if found.replaces and head.factor_head is not None and not work.rebuilt:
+        work.rebuilt = True
+        head.generation += 1
     head.factor_head = head.candle_head
     if settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST:
         head.overlay_head = head.candle_head

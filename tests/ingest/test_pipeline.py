@@ -538,6 +538,38 @@ def test_a_change_while_factors_are_off_is_announced(settings: Any, hints: list[
     assert LedgerHead.objects.get(series_id=SERIES).generation == 1
 
 
+def test_a_change_that_no_factor_has_seen_is_announced(hints: list[Hint]) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    with patch.object(Pivot, "step", failing), pytest.raises(IngestPipelineError):
+        pipeline.run_sync({SERIES: flat(3, start=START + 120)})
+    hints.clear()
+
+    done = pipeline.run_sync({SERIES: flat(9, start=START + 120)})
+
+    assert [(hint.generation, hint.head) for hint in hints] == [(1, START + 120)]
+    assert done.rebuilt_series == [SERIES]
+
+
+def test_candles_that_wait_for_factors_are_no_change() -> None:
+    with patch.object(Pivot, "step", failing), pytest.raises(IngestPipelineError):
+        pipeline.run_sync({SERIES: flat(1, 2)})
+
+    pipeline.run_sync({SERIES: flat(1, 2, 3)})
+
+    assert LedgerHead.objects.get(series_id=SERIES).generation == 0
+
+
+def test_other_rules_and_a_change_raise_the_generation_once(settings: Any) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2)})
+    with patch.object(Pivot, "step", failing), pytest.raises(IngestPipelineError):
+        pipeline.run_sync({SERIES: flat(3, start=START + 120)})
+    settings.TRADE_CANVAS_FACTOR_LOGIC_VERSION = "another"
+
+    pipeline.run_sync({SERIES: flat(9, start=START + 120)})
+
+    assert LedgerHead.objects.get(series_id=SERIES).generation == 1
+
+
 def test_a_zero_loses_its_sign_wherever_it_goes(hints: list[Hint]) -> None:
     pipeline.run_sync({SERIES: flat(-0.0)})
 
