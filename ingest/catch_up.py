@@ -1,5 +1,6 @@
 """Bring derived series up to their base: at start, at the start of a job, at the first look."""
 
+import logging
 from collections.abc import Collection
 
 from django.conf import settings
@@ -7,6 +8,8 @@ from django.conf import settings
 from ingest import pipeline
 from market import derived, selectors
 from market.rollup import Times
+
+logger = logging.getLogger(__name__)
 
 PART = pipeline.CANDLES_PER_TRANSACTION
 BEFORE_ALL = -1
@@ -40,10 +43,17 @@ def _times_after(base: str, since: int) -> Times:
 
 
 def derived_catch_up_all() -> None:
-    """Catch up every family that has candles of its base."""
+    """Catch up every family that has candles of its base; one that fails stops no other."""
     for series_id in selectors.series_stored():
         if derived.derived_from(series_id):
-            derived_catch_up(series_id)
+            _catch_up_alone(series_id)
+
+
+def _catch_up_alone(series_id: str) -> None:
+    try:
+        derived_catch_up(series_id)
+    except Exception:  # whatever it is: the other families go on
+        logger.exception("derived.catch_up_failed %s", series_id)
 
 
 def first_window(series_id: str) -> None:

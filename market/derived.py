@@ -1,6 +1,7 @@
 """Derived series: made from the stored candles of a base series of the same symbol.
 
-Off unless `TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES` is on; then no series is derived here.
+Off unless `TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES` is on; then no series is derived here. One whose
+id would be longer than ids may be does not exist.
 """
 
 import math
@@ -14,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from market import rollup, selectors
 from market.candles import Candles
 from market.rollup import BadTimeframesError, Times
-from market.series import timeframe_seconds
+from market.series import MAX_LENGTH, timeframe_seconds
 
 NONE: Mapping[str, int] = {}
 
@@ -41,7 +42,8 @@ def base_of(series_id: str) -> str | None:
         return None
     base, timeframes = _asked()
     stem, _, timeframe = series_id.rpartition(":")
-    return f"{stem}:{base}" if timeframe in timeframes else None
+    name = f"{stem}:{base}"
+    return name if timeframe in timeframes and len(name) <= MAX_LENGTH else None
 
 
 def family_of(series_id: str) -> str:
@@ -125,4 +127,5 @@ def _derived_from(series_id: str, base: str, timeframes: tuple[str, ...]) -> Map
     if timeframe != base:
         return NONE
     lengths = rollup.lengths(base, timeframes)
-    return {f"{stem}:{name}": seconds for name, seconds in lengths.items()}
+    names = {f"{stem}:{name}": seconds for name, seconds in lengths.items()}
+    return {name: seconds for name, seconds in names.items() if len(name) <= MAX_LENGTH}

@@ -28,6 +28,7 @@ from ledger.verify import series_verify
 from market import database, derived, rollup, selectors, store
 from market.candles import Candle, Candles
 from market.groups import Hint
+from market.series import MAX_LENGTH
 from tests.ledger.stored import ledger, reset
 from tests.tables import tables_state
 
@@ -425,6 +426,45 @@ def test_catching_up_begins_with_the_first_base_candle_where_there_is_none() -> 
 
     assert times("1h") == [0, 3600]
     assert selectors.head_time(of("5m", OTHER)) == DAY + 300
+
+
+def test_a_family_that_cannot_catch_up_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES=False):
+        pipeline.run_sync({BASE: minutes(10), OTHER: minutes(10)})
+    real = pipeline.derive_sync
+
+    def refused(base: str, *rest: Any) -> None:
+        if base == BASE:
+            raise OperationalError("database is locked")
+        real(base, *rest)
+
+    with patch.object(pipeline, "derive_sync", refused):
+        derived_catch_up_all()
+
+    assert f"derived.catch_up_failed {BASE}" in caplog.text
+    assert selectors.head_time(of("5m", OTHER)) == DAY + 300
+
+
+def test_a_derived_id_that_would_be_too_long_is_no_series() -> None:
+    longest = f"x:y:{'z' * (MAX_LENGTH - 7)}:1m"
+
+    pipeline.run_sync({longest: minutes(15), BASE: minutes(15)})
+
+    assert selectors.head_time(of("5m", longest)) == DAY + 600
+    assert of("15m", longest) not in derived.derived_from(longest)
+    assert set(LedgerHead.objects.values_list("series_id", flat=True)) == {
+        *(longest, of("5m", longest)),
+        *(BASE, of("5m"), of("15m")),
+    }
+
+
+def test_a_base_id_that_would_be_too_long_is_no_base(settings: Any) -> None:
+    settings.TRADE_CANVAS_DERIVED_BASE_TIMEFRAME = "15m"
+    settings.TRADE_CANVAS_DERIVED_TIMEFRAMES = ["1h"]
+    longest = f"x:y:{'z' * (MAX_LENGTH - 7)}:1h"
+
+    assert derived.base_of(longest) is None
+    assert derived.base_of(of("1h")) == of("15m")
 
 
 def test_catching_up_tells_sockets_and_keeps_the_error_of_a_rule(hints: list[Hint]) -> None:
