@@ -81,6 +81,7 @@ class Session:
             self._subscriptions[series_id] = subscription
             await self._hub.join(subscription)
             if before is not None:
+                subscription.go_on_from(before)
                 await self._hub.leave(before)
             await self._serve(subscription)
 
@@ -210,7 +211,7 @@ class Session:
     async def _catch_up(self, subscription: Subscription) -> None:
         """Send what is stored after the socket's cursor, or the newest candles without one."""
         head = await self._hub.head(subscription.series_id)
-        subscription.generation = head.generation
+        subscription.begin_with(head.generation)
         target = subscription.target(head, self._hub.clock())
         run = await self._hub.page(subscription, target) if target is not None else None
         subscription.caught_up = True
@@ -221,6 +222,8 @@ class Session:
             metrics.gauge("market_ws_last_payload_count", len(frames))
             await self._send_all(frames)
             await self._tell(subscription, News(head))
+        else:
+            await self._send_all(subscription.altered(head.generation))
 
     async def _tell(self, subscription: Subscription, news: News) -> None:
         """Send the candles of the news, or those of the database; then that history changed."""

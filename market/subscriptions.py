@@ -104,12 +104,22 @@ class Subscription:
         self.supports_batch = wish.supports_batch
         self.last_sent = None if wish.since is None else closed_time(wish.since, now, self.seconds)
         self.generation = 0
+        self.knows_generation = False
         self.caught_up = False
         self.waits = False
         self.news: deque[News] = deque()
         self.gap: tuple[int, int] | None = None
         self._forming: tuple[int, Frame] | None = None
         self._socket = socket
+
+    def go_on_from(self, before: "Subscription") -> None:
+        """Keep the generation that the socket knew, so that it still hears of a later one."""
+        self.generation, self.knows_generation = before.generation, before.knows_generation
+
+    def begin_with(self, generation: int) -> None:
+        """Take the generation for what the socket knows, unless it knows one already."""
+        if not self.knows_generation:
+            self.generation, self.knows_generation = generation, True
 
     def offer(self, news: News) -> None:
         """Let the socket send what just goes on at once; keep other news, and wake it."""

@@ -280,6 +280,23 @@ def test_generation_of_the_subscribe_is_no_change(monkeypatch: pytest.MonkeyPatc
     play(scenario)
 
 
+@pytest.mark.parametrize("since", [minute(0), minute(1)])
+def test_subscribing_again_brings_a_change_that_was_not_told(
+    since: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        await store(range(2))
+        async with connected() as socket:
+            await socket.subscribe(since=minute(1))
+            changed = heads(time=minute(1), generation=1)
+            monkeypatch.setattr(hub._Registered, "heads", staticmethod(changed))
+            *frames, last = await socket.subscribe(since=since)
+            assert (len(frames), last["event"]) == (since == minute(0), "factor.rebuild")
+            assert await socket.subscribe(since=minute(1)) == []
+
+    play(scenario)
+
+
 def test_candles_that_come_during_the_catch_up_are_sent_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
