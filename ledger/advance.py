@@ -385,7 +385,10 @@ def instruction_rows(
 
 
 def _move_heads(work: Work) -> None:
-    """Let the head say what is written now."""
+    """Let the head say what is written now.
+
+    Its rules are those of the first candle: where others went on, it is never taken for theirs.
+    """
     head, found = work.head, work.found
     if found is None:
         return
@@ -402,7 +405,8 @@ def _move_heads(work: Work) -> None:
     if found.advance.checkpoints:
         head.digest = found.advance.checkpoints[-1].digest.hex()
     head.dirty_from = None
-    head.rules_fingerprint = services.current_fingerprint()
+    if found.resumed is None:
+        head.rules_fingerprint = services.current_fingerprint()
     head.last_error = head.last_error_step = ""
     head.last_error_at = None
 

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from factors.engine.plugins.pen import Pen
 from factors.models import FactorEvent, FactorHeadSnapshot
@@ -16,7 +17,9 @@ from ledger.advance import IngestPipelineError
 from ledger.alignment import NoDataError, OutOfSyncError
 from ledger.models import JobState, LedgerHead, LedgerJob
 from ledger.rebuild import RebuildOffError, series_rebuild
+from ledger.recovery import recover
 from ledger.selectors import ledger_checksum
+from ledger.verify import series_verify
 from market.candles import Candles
 from tests.goldens import candles_of, golden
 from tests.ledger.reading import SERIES, on_the_wire, use_golden_windows
@@ -107,6 +110,23 @@ def test_other_rules_are_no_reason_where_rebuilding_is_off(candles: Candles, set
     pipeline.run_sync({SERIES: candles})
 
     assert LedgerHead.objects.get(series_id=SERIES).generation == 0
+
+
+def test_what_other_rules_went_on_with_is_rebuilt_when_rebuilding_is_on(
+    candles: Candles, settings: Any
+) -> None:
+    settings.TRADE_CANVAS_FACTOR_LOGIC_VERSION = "another"
+    pipeline.run_sync({SERIES: candles.take(slice(0, 400))})
+    settings.TRADE_CANVAS_FACTOR_LOGIC_VERSION = ""
+    with override_settings(TRADE_CANVAS_ENABLE_FACTOR_FINGERPRINT_REBUILD=False):
+        pipeline.run_sync({SERIES: candles})
+
+    with pytest.raises(OutOfSyncError):
+        live(SERIES)
+    assert recover() == []
+
+    assert LedgerHead.objects.get(series_id=SERIES).generation == 1
+    assert series_verify(SERIES).is_sound
 
 
 def test_a_state_of_another_version_is_not_loaded(candles: Candles, settings: Any) -> None:
