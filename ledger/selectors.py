@@ -35,6 +35,8 @@ HEAD_COLUMNS = (
     "id",
 )
 
+# A stock SQLite takes 32,766 values in a query, others 250,000.
+SERIES_PER_QUERY = 30_000
 
 LOOK = f"""
 WITH head AS (SELECT * FROM ledger_heads WHERE series_id = %s),
@@ -108,8 +110,13 @@ def announced_head(head: LedgerHead) -> int | None:
 
 def announced_heads(series_ids: Sequence[str]) -> Mapping[str, AnnouncedHead]:
     """Return the announced head and generation of each series that has a ledger."""
-    found = LedgerHead.objects.filter(series_id__in=series_ids)
-    return {head.series_id: AnnouncedHead(announced_head(head), head.generation) for head in found}
+    return {
+        head.series_id: AnnouncedHead(announced_head(head), head.generation)
+        for start in range(0, len(series_ids), SERIES_PER_QUERY)
+        for head in LedgerHead.objects.filter(
+            series_id__in=series_ids[start : start + SERIES_PER_QUERY]
+        )
+    }
 
 
 def series_with_candles() -> list[str]:
