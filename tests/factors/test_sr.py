@@ -1,7 +1,9 @@
 """Support and resistance come out exactly however candles are fed; only what stands is drawn."""
 
 import hashlib
+import json
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +11,7 @@ from itertools import pairwise, repeat
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from django.test import Client
 from pytest_django import Settings
@@ -20,6 +23,7 @@ from factors.engine.types import Factor, FactorEvent, Json, View
 from ingest import pipeline
 from ledger import frames
 from market.bundled import bundled_candles
+from market.candles import Candles
 from tests.goldens import candles_of, canonical, golden, names
 from tests.ledger.reading import on_the_wire
 
@@ -139,6 +143,38 @@ def test_equal_pasts_give_equal_bytes(name: str, way: str) -> None:
 
     assert {ordinal: found[ordinal] for ordinal in both} == {i: whole[i] for i in both}
     assert len(candles_of(golden(name))) - 1 in both
+
+
+def extremes(seed: int, count: int) -> Candles:
+    """Return candles of the greatest and of small prices, in a random order."""
+    generator = random.Random(seed)  # noqa: S311 (a test's own sequence)
+    greatest = sys.float_info.max
+    prices = [greatest, -greatest, 1e308, -1e308, 5e-324, 0.0, 1.0, 123456.789]
+    rows = []
+    for n in range(count):
+        low, start, close, high = sorted(generator.choice(prices) for _ in range(4))
+        rows.append((60 * n, start, high, low, close, 1.0))
+    return Candles.from_rows(rows)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_greatest_prices_keep_every_number_finite(seed: int) -> None:
+    rules = make_rules({"pivot": {"window_major": 2, "window_minor": 1}}, extra=["sr"])
+    candles = extremes(seed, 200)
+    whole = runner.advance(rules, runner.start(rules, "a:b:c:1m"), candles, 60)
+
+    standing = runner.start(rules, "a:b:c:1m")
+    for end in range(7, 207, 7):
+        rows = candles.take(slice(runner.reads_from(rules, standing), end))
+        last = runner.advance(rules, standing, rows, 60).checkpoints[-1]
+        standing = runner.resume(rules, last)
+
+    ranges, pivots, _ = orjson.loads(last.states["sr"])
+    assert None not in [ranges, *(number for side in pivots for pivot in side for number in pivot)]
+    assert last.states["sr"] == whole.checkpoints[-1].states["sr"]
+    payloads = [event.payload for event in whole.events if event.factor == "sr"]
+    assert any(payload["levels"] for payload in payloads)
+    json.dumps(payloads, allow_nan=False)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,6 +1,12 @@
-"""Support and resistance: lines that the wicks of two major pivots of one side share."""
+"""Support and resistance: lines that the wicks of two major pivots of one side share.
+
+Prices may be as great as doubles get: what would be beyond is the greatest double, so that every
+number that is kept or shown is one that JSON has.
+"""
 
 import hashlib
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -27,6 +33,7 @@ from factors.engine.types import (
 )
 from market.candles import Candles
 
+GREATEST = sys.float_info.max
 ATR_PERIOD = 14
 TOLERANCE = 0.5  # ATRs
 NEWEST = 200  # pivots of a side
@@ -165,21 +172,39 @@ def running_ranges(candles: Candles, first: int, total: float) -> NDArray[np.flo
         total += ranges[n]
         if start + n >= ATR_PERIOD:
             total -= ranges[n - ATR_PERIOD]
+        total = finite(total)
         sums.append(total)
     return np.array(sums)
+
+
+def finite(number: float) -> float:
+    """Return the number, or the greatest double of its sign where it is beyond that.
+
+    >>> finite(-math.inf) == -sys.float_info.max
+    True
+    """
+    return min(max(number, -GREATEST), GREATEST)
+
+
+def middle(first: float, second: float) -> float:
+    """Return the middle of two numbers, also where their sum is beyond the greatest double."""
+    total = first + second
+    return total / 2 if math.isfinite(total) else first / 2 + second / 2
 
 
 def true_ranges(candles: Candles) -> NDArray[np.float64]:
     """Return the true range of each row; the first takes its own close for the one before (A7)."""
     before = np.concatenate((candles.close[:1], candles.close[:-1]))
     high, low = candles.high, candles.low
-    return np.maximum(high - low, np.maximum(abs(high - before), abs(low - before)))
+    with np.errstate(over="ignore"):
+        ranges = np.maximum(high - low, np.maximum(abs(high - before), abs(low - before)))
+    return np.minimum(ranges, GREATEST)
 
 
 def average(first: float, second: float) -> float:
     """Return the average of those that are above 0; 0 if none is."""
     if first > 0 and second > 0:
-        return (first + second) / 2
+        return middle(first, second)
     return max(first, second, 0.0)
 
 
@@ -353,12 +378,12 @@ def band(pair: Pair) -> tuple[float, float, float]:
     atr = average(pair.first.atr, pair.second.atr) or pair.line * 0.02
     if atr <= 0:
         atr = max(abs(pair.line) * 0.02, 1e-9)
-    width = high - low
+    width = finite(high - low)
     if width <= 0:
         width = atr * 0.5
     width = min(max(width, atr * 0.5), atr * 3.0)
-    middle = (low + high) / 2
-    return middle - width / 2, middle + width / 2, width / atr
+    center = middle(low, high)
+    return finite(center - width / 2), finite(center + width / 2), width / atr
 
 
 def reach_of(pivots: Sequence[Pivot]) -> Reach:
@@ -370,8 +395,9 @@ def reach_of(pivots: Sequence[Pivot]) -> Reach:
 def count_touches(low: float, high: float, reach: Reach) -> int:
     """Return how many pivots reach into a band, each within its own tolerance (A7, touches)."""
     near = reach.atr * TOLERANCE
-    near[near <= 0] = tolerance(0.0, 0.0, (low + high) / 2)
-    outside = (reach.high < low - near) | (reach.low > high + near)
+    near[near <= 0] = tolerance(0.0, 0.0, middle(low, high))
+    with np.errstate(over="ignore"):
+        outside = (reach.high < low - near) | (reach.low > high + near)
     return len(outside) - int(np.count_nonzero(outside))
 
 
