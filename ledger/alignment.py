@@ -86,6 +86,11 @@ class Heads:
             raise OutOfSyncError("ledger_out_of_sync:overlay", code)
 
 
+def first_version(generation: int) -> int:
+    """Return the version of a generation before anything became visible."""
+    return generation * VERSIONS
+
+
 def version_id(generation: int, ordinal: int) -> int:
     """Return the version of what became visible with the candle of this ordinal."""
-    return generation * VERSIONS + ordinal + 1
+    return first_version(generation) + ordinal + 1

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from factors.engine.types import Json
 from factors.slices import Knowledge, window_start
-from ledger.alignment import Heads, OutOfSyncError, version_id
+from ledger.alignment import Heads, OutOfSyncError, first_version, version_id
 from ledger.overlay import render
 from ledger.overlay.render import Drawn
 from ledger.selectors import instructions_between
@@ -23,21 +23,23 @@ def render_window(window_candles: int) -> int:
 def draw_delta(knowledge: Knowledge, heads: Heads, window_candles: int, cursor: int) -> Json:
     """Return what is active at the knowledge's candle, and the part newer than the cursor.
 
-    `knowledge` covers `render_window(window_candles)`. A cursor of another generation counts as 0,
-    and 0 brings everything, after the stored zones were compared with the events.
+    `knowledge` covers `render_window(window_candles)`. A cursor of another generation counts as the
+    first of this one, which brings everything, after the stored zones were compared with the
+    events. The next cursor is that one while nothing is drawn.
     """
     series_id, at_time = str(knowledge.series), knowledge.at_time
+    first = first_version(heads.generation)
     if not heads.same_generation(cursor):
-        cursor = 0
+        cursor = first
     stored = instructions_between(series_id, knowledge.from_time, at_time)
     start = window_start(knowledge.series, at_time, window_candles)
-    if cursor == 0:
+    if cursor == first:
         require_signature(knowledge, stored, start)
     view = knowledge.view(render_window(window_candles))
     drawn = stored + render.provisional(knowledge.rules, view, knowledge.ordinal)
     active = render.active(drawn, start, at_time)
     begun = bool(drawn) or knowledge.begun()
-    version = version_id(heads.generation, knowledge.ordinal) if begun else 0
+    version = version_id(heads.generation, knowledge.ordinal) if begun else first
     return {
         "schema_version": 1,
         "series_id": series_id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from factors.engine.types import Json
 from factors.slices import Knowledge, empty_slices, knowledge_at, slices_answer
-from ledger.alignment import Heads, NoDataError, NoOverlayError, OutOfSyncError
+from ledger.alignment import Heads, NoDataError, NoOverlayError, OutOfSyncError, first_version
 from ledger.answers import Answer, Pending, answer, answered
 from ledger.draw import draw_delta, empty_delta, render_window
 from ledger.selectors import Look
@@ -174,7 +174,8 @@ def _record(ready: Ready, after_id: int) -> Json:
     knowledge = ready.knowledge()
     drawn = draw_delta(knowledge, ready.heads, ready.window_candles, after_id)
     next_id = drawn["next_cursor"]["version_id"]
-    if next_id == 0 or (ready.heads.same_generation(after_id) and after_id >= next_id):
+    nothing = next_id == first_version(ready.heads.generation)
+    if nothing or (ready.heads.same_generation(after_id) and after_id >= next_id):
         return _polled(str(ready.series), [], after_id)
     record = {
         "id": next_id,

@@ -188,6 +188,20 @@ def test_story_frames_draw_nothing_and_poll_stays_empty(client: Client) -> None:
     assert (poll["records"], poll["next_cursor"]) == ([], {"id": 0})
 
 
+def test_cursor_shows_a_change_before_anything_is_drawn(client: Client) -> None:
+    pipeline.run_sync({SERIES: flat(1, 2, 3)})
+    pipeline.run_sync({SERIES: flat(9, start=START + 60)})
+
+    delta = get(client, "draw/delta", series_id=SERIES).json()
+    cursor = delta["next_cursor"]["version_id"]
+    again = get(client, "draw/delta", series_id=SERIES, cursor_version_id=cursor).json()
+    poll = get(client, "delta/poll", series_id=SERIES).json()
+
+    assert cursor == 1 << 32
+    assert again == delta
+    assert (poll["records"], poll["next_cursor"]) == ([], {"id": 0})
+
+
 @pytest.mark.parametrize("series_id", [SERIES, "nonsense", "a:b:c:7w"])
 def test_a_series_without_candles_is_empty_or_not_found(series_id: str, client: Client) -> None:
     slices = get(client, "factor/slices", series_id=series_id, at_time=5).json()

@@ -159,10 +159,9 @@ def _grows(answer: Answer, content: Json) -> Iterator[tuple[str, int]]:
 
 
 def _versions(version: int) -> Iterator[tuple[str, int]]:
-    """Return the parts of a cursor; it is 0 while nothing is drawn, whatever the generation."""
-    if version:
-        yield "generation", version // VERSIONS
-        yield "cursor", version
+    """Return the parts of a cursor."""
+    yield "generation", version // VERSIONS
+    yield "cursor", version
 
 
 def _alone(answer: Answer, read: Any) -> Iterator[Violation]:

@@ -95,18 +95,18 @@ class Reference:
         return self._drawn(state, time, _window(question), cursor)
 
     def _drawn(self, state: State, time: int, window: int, cursor: int) -> Json:
-        """Return what is drawn beyond a cursor; one of another generation counts as 0.
+        """Return what is drawn beyond a cursor; one of another generation counts as none.
 
         The drawings are checked only where all are sent; else what is missing is missing.
         """
+        base = state.generation * VERSIONS
         if cursor // VERSIONS != state.generation:
-            cursor = 0
+            cursor = base
         start = max(0, time - window * 60)
-        if cursor == 0 and any(start <= one.visible_time <= time for one in state.missing):
+        if cursor == base and any(start <= one.visible_time <= time for one in state.missing):
             raise RefusalError(409, "ledger_out_of_sync:overlay")
         whole = self.straight.drawn(state.epoch, time, window)
         gone = {one.instruction_id for one in state.missing if one.visible_time <= time}
-        base = state.generation * VERSIONS
         patch = [
             item | {"version_id": base + item["version_id"]}
             for item in whole["instruction_catalog_patch"]
@@ -116,7 +116,7 @@ class Reference:
         return whole | {
             "active_ids": [name for name in whole["active_ids"] if name not in gone],
             "instruction_catalog_patch": patch,
-            "next_cursor": {"version_id": version and base + version, "point_time": None},
+            "next_cursor": {"version_id": base + version, "point_time": None},
         }
 
     def _live(self, state: State, question: Question) -> Json:
@@ -157,7 +157,7 @@ class Reference:
         drawn = self._drawn(state, time, window, after)
         version = drawn["next_cursor"]["version_id"]
         is_seen = after // VERSIONS == state.generation and after >= version
-        if version == 0 or is_seen:
+        if version == state.generation * VERSIONS or is_seen:
             return nothing
         record = {
             "id": version,
