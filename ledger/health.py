@@ -20,7 +20,8 @@ def factor_health(series_id: str) -> Json:
         heads = heads_of(series_id)
     factor = delay(heads.candle, heads.sound(heads.factor))
     overlay = delay(heads.candle, heads.sound(heads.overlay))
-    worst = max((d for d in (factor, overlay) if d is not None), default=None)
+    delays = (delay(heads.candle, heads.sound(head)) for head in watched(heads).values())
+    worst = max((d for d in delays if d is not None), default=None)
     state, reason = status(heads, candles(worst, seconds))
     return {
         "series_id": series_id,
@@ -64,17 +65,24 @@ def candles(seconds: int | None, timeframe: int) -> int | None:
     return None if seconds is None else -(-seconds // timeframe)
 
 
+def watched(heads: Heads) -> dict[str, int | None]:
+    """Return the heads that count, by name: without the drawings where only these are off."""
+    heads_by_name = {"factor": heads.factor, "overlay": heads.overlay}
+    if (
+        settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST
+        and not settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST
+    ):
+        del heads_by_name["overlay"]
+    return heads_by_name
+
+
 def status(heads: Heads, behind: int | None) -> tuple[str, str]:
     """Return the colour of the lamp and why."""
     if heads.candle is None:
         return "gray", "no_store_head"
-    factor, overlay = heads.sound(heads.factor), heads.sound(heads.overlay)
-    if factor is None and overlay is None:
-        return "red", "missing_factor_overlay_head"
-    if factor is None:
-        return "red", "missing_factor_head"
-    if overlay is None:
-        return "red", "missing_overlay_head"
+    missing = [name for name, head in watched(heads).items() if heads.sound(head) is None]
+    if missing:
+        return "red", f"missing_{'_'.join(missing)}_head"
     if not behind:
         return "green", "up_to_date"
     return ("yellow", "lagging_one_candle") if behind == 1 else ("red", "lagging_many_candles")

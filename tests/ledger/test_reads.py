@@ -316,3 +316,33 @@ def test_factor_health_says_how_far_behind(
     health = get(client, "factor/health", series_id=SERIES).json()
 
     assert (health["status"], health["status_reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("heads", "status", "reason"),
+    [
+        ({"overlay_head": None}, "green", "up_to_date"),
+        ({"overlay_head": START}, "green", "up_to_date"),
+        ({"factor_head": START + 60}, "yellow", "lagging_one_candle"),
+        ({"factor_head": None, "overlay_head": None}, "red", "missing_factor_head"),
+    ],
+)
+def test_factor_health_leaves_out_drawings_that_are_off(
+    heads: dict[str, Any], status: str, reason: str, client: Client, settings: Any
+) -> None:
+    behind(**heads)
+    settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST = False
+
+    health = get(client, "factor/health", series_id=SERIES).json()
+
+    assert (health["status"], health["status_reason"]) == (status, reason)
+
+
+def test_factor_health_where_factors_are_off_misses_both(client: Client, settings: Any) -> None:
+    settings.TRADE_CANVAS_ENABLE_FACTOR_INGEST = False
+    settings.TRADE_CANVAS_ENABLE_OVERLAY_INGEST = False
+    pipeline.run_sync({SERIES: flat(1)})
+
+    health = get(client, "factor/health", series_id=SERIES).json()
+
+    assert health["status_reason"] == "missing_factor_overlay_head"
