@@ -56,6 +56,7 @@ class Following:
         self._market, self._station, self._store = market, station, commit
         self._tokens: dict[str, int] = {}
         self._waiting: set[str] = set()
+        self._not_before: dict[str, float] = {}
 
     def want(self, tokens: Mapping[str, int]) -> bool:
         """Follow these series, each under its lease token; say whether that is a change."""
@@ -63,6 +64,7 @@ class Following:
         kept = {name for name, token in tokens.items() if before.get(name) == token}
         self.lost &= kept
         self._waiting &= kept
+        self._not_before = {n: at for n, at in self._not_before.items() if n in kept}
         for feed in self.feeds_of(tokens.keys() - kept).values():
             feed.is_troubled = True  # it was given up and taken again; its row may say so
         return before != self._tokens
@@ -78,9 +80,10 @@ class Following:
 
     async def admitted(self, names: Iterable[str]) -> Attempt:
         """Begin an attempt with those series whose circuits admit it."""
-        here = self._station
+        here, tick = self._station, _tick()
+        due = sorted(name for name in names if self._not_before.get(name, 0.0) <= tick)
         attempt: Attempt = await self.run(
-            here.circuits.begin_attempt, sorted(names), here.owner, here.clock()
+            here.circuits.begin_attempt, due, here.owner, here.clock()
         )
         return attempt
 
@@ -153,7 +156,9 @@ class Following:
     async def recovered(self, names: Iterable[str]) -> None:
         """Show that nothing is the matter any more with those of these series that had trouble."""
         feeds = self.feeds_of(names)
+        self.refused -= feeds.keys()
         if troubled := [name for name, feed in feeds.items() if feed.is_troubled]:
+            self._waiting -= set(troubled)
             for name in troubled:
                 feeds[name].is_troubled = False
             fields = {"state": JobState.STREAMING, "last_error": "", "last_error_kind": ""}
@@ -181,6 +186,8 @@ class Following:
         if new := set(names) - self._waiting:
             await self.note(new, state=JobState.WAITING)
             self._waiting |= new
+            for feed in self.feeds_of(new).values():
+                feed.is_troubled = True
 
     async def failed(self, names: list[str], error: Exception) -> float:
         """Tell the circuits of these series; return the least time that one of them has to wait."""
@@ -197,6 +204,8 @@ class Following:
         except DatabaseError as away:
             logger.warning("ingest.failure_not_stored %s", away)
             waits = dict.fromkeys(names, FIXED_WAIT)
+        soon = {name: _tick() + min(waits.get(name, 0.0), FIXED_WAIT) for name in names}
+        self._not_before |= soon  # where circuits are off, too
         for name, feed in self.feeds_of(names).items():
             feed.is_proven, feed.is_troubled = False, True
             feed.retry_at = _tick() + waits.get(name, 0.0)

@@ -126,18 +126,14 @@ async def follow_feeds(
         named=named,
     )
     filler = Filler(here, partial(history_of, worker=worker), store)
-    beside = [asyncio.create_task(filler.run(stop))]
+    filling = asyncio.create_task(filler.run(stop))
     try:
         await worker.run(leases_inherit)
         pinned = await worker.run(series_pinned, tuple(named))
-        syncing = asyncio.create_task(filler.sync_at_start(pinned, stop))
-        beside.append(syncing)
+        await filler.sync_at_start(pinned, stop)
         await supervisor.run(stop, once=once)
-        if once:
-            await syncing
         return supervisor.refused()
     finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
         worker.close()

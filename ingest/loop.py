@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 import orjson
 from django.conf import settings
+from django.db import DatabaseError
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ingest.asking import Asker
 from ingest.binance import EXCHANGE, UnsupportedSeriesError, stream_of
+from ingest.clock_sync import ClockSync
 from ingest.failures import BadFramesError, RotationError, StaleStreamError
 from ingest.feed import SeriesFeed
 from ingest.following import Commit, Following
@@ -37,8 +39,7 @@ logger = logging.getLogger(__name__)
 
 TEND_SECONDS, ASK_SECONDS, CHECK_SECONDS, NOTE_SECONDS = 0.1, 0.25, 1.0, 5.0
 ROTATE_SECONDS, ROTATE_AGAIN_SECONDS = 23.5 * 3600, 300.0
-CLOCK_SECONDS, JUMP_SECONDS = 300.0, 1.0
-GATE_SECONDS = 30.0
+GATE_SECONDS, SWITCHING = 30.0, 101
 STREAMS_PER_MESSAGE, MESSAGE_SECONDS = 50, 0.25
 
 
@@ -88,10 +89,9 @@ class MarketLoop:
         self._asker = Asker(around.rest, self._commit, self.following.note, around.station.worker)
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._opened = self._flushed = self._noted = self._synced = self._checked = 0.0
+        self._opened = self._flushed = self._noted = self._checked = 0.0
         self._rotate_at = 0.0
-        self._seen = (0.0, 0.0)
-        self._has_jumped = False
+        self._sync = ClockSync(clock.speed())
         self._in_use: Socket | None = None
         self._messages = 0
 
@@ -175,7 +175,7 @@ class MarketLoop:
             self.following.reach.found()
             emit("ingest.connected", "write", data={"market": self.market, "series": sorted(names)})
             await self.following.connected(names)
-            self._synced = 0.0
+            self._sync.forget()
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._tend(socket, sockets, tasks))
@@ -201,14 +201,19 @@ class MarketLoop:
         streams = "/".join(stream_of(feed.series) for feed in self._live.values())
         url = f"{self.around.base}/stream?streams={streams}"
         try:
-            return await sockets.enter_async_context(self.around.connect(url))
+            socket = await sockets.enter_async_context(self.around.connect(url))
         except InvalidStatus as error:
             answer = error.response
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
-            await self.following.run(
-                gate_answered, EXCHANGE, self._door, answer.status_code, headers, self._now()
-            )
+            await self._answered(answer.status_code, headers)
             raise
+        await self._answered(SWITCHING, {})
+        return socket
+
+    async def _answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Keep what the answer to a handshake says; raise `RateLimitedError` for a refusal."""
+        now = self._now()
+        await self.following.run(gate_answered, EXCHANGE, self._door, status, headers, now)
 
     async def _read(self, socket: Socket, first: asyncio.Event) -> None:
         """Hear a socket until it fails; one that is not the one in use may end."""
@@ -260,7 +265,7 @@ class MarketLoop:
             await asyncio.wait_for(heard.wait(), self._stable_after)
             if reading.done():
                 raise ConnectionError("it ended at once")
-        except (OSError, WebSocketException, RateLimitedError) as error:
+        except (OSError, WebSocketException, RateLimitedError, DatabaseError) as error:
             logger.warning("ingest.not_rotated %s %r", self.market, error)
             self._rotate_at = self._tick() + ROTATE_AGAIN_SECONDS
             if new is not None:
@@ -353,13 +358,12 @@ class MarketLoop:
     async def _ask_for_ever(self) -> None:
         """Fill, and ask for what does not come by itself, one question at a time.
 
-        While our clock may be ahead, nothing is asked: what still forms would be taken for closed.
+        While our clock may be ahead, nothing else is asked.
         """
         while True:
-            self._look_at_clock()
-            if not self._synced or self._tick() - self._synced >= CLOCK_SECONDS:
+            if self._sync.is_due(self._now(), self._tick()):
                 await self._asked([], self._sync_clock())
-            for name, feed in list(self._live.items()) if not self._has_jumped else ():
+            for name, feed in list(self._live.items()) if not self._sync.is_unsure else ():
                 try:
                     await self._asked([name], self._ask(feed))
                 except StaleStreamError:
@@ -370,16 +374,7 @@ class MarketLoop:
 
     async def _sync_clock(self) -> None:
         await self._asker.sync_clock(list(self._live))
-        self._synced, self._has_jumped = self._tick(), False
-
-    def _look_at_clock(self) -> None:
-        """Have the exchange asked for the time at once if our clock has jumped."""
-        (then, since), seen = self._seen, (self._now(), self._tick())
-        ahead = seen[0] - then - (seen[1] - since) * clock.speed()
-        self._has_jumped = self._has_jumped or (then > 0 and ahead > JUMP_SECONDS)
-        if self._has_jumped or seen[0] < then:
-            self._synced = 0.0
-        self._seen = seen
+        self._sync.done(self._tick())
 
     async def _ask(self, feed: SeriesFeed) -> None:
         """Ask for what a series lacks; where an answer leaves nothing to do, all is well."""

@@ -13,16 +13,18 @@ from django.db import DatabaseError
 
 from ingest.asking import Asker, Rest
 from ingest.binance import UnsupportedSeriesError
+from ingest.clock_sync import ClockSync
 from ingest.feed import SeriesFeed
 from ingest.following import Commit, Following
 from ingest.gate import RateLimitedError
 from ingest.rest import RestError
 from ingest.station import Station
+from market import clock
 from market.series import SeriesId
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS, CLOCK_SECONDS = 1.0, 300.0
+TURN_SECONDS = 1.0
 SOURCE = "ccxt"
 
 
@@ -40,10 +42,10 @@ class PollingLoop:
         self, exchange: str, market: str, *, rest: PolledRest, station: Station, commit: Commit
     ) -> None:
         self.following = Following(exchange, market, station, commit)
-        self._rest = rest
+        self._rest, self._station = rest, station
         self._asker = Asker(rest, self.following.commit, self.following.note, station.worker)
         self._stopping = asyncio.Event()
-        self._synced = 0.0
+        self._sync = ClockSync(clock.speed())
 
     def want(self, tokens: Mapping[str, int]) -> None:
         """Follow these series, each under its lease token, and no others."""
@@ -91,8 +93,10 @@ class PollingLoop:
 
     async def _one(self, name: str) -> None:
         """Ask for what a series lacks, and store what came."""
-        if self._tick() - self._synced >= CLOCK_SECONDS or not self._synced:
+        if self._sync.is_due(self._station.clock(), self._tick()):
             await self._sync_clock(name)
+        if self._sync.is_unsure:
+            return
         feed = self.following.feeds.get(name) or await self._opened(name)
         was_asked = await self._asker.ask(feed)
         feed.last_frame = self._tick()  # an answer is a sign of life
@@ -105,9 +109,11 @@ class PollingLoop:
         """Ask what time it is; an exchange that does not say goes on by the time that it said."""
         try:
             await self._asker.sync_clock([name])
-        except RestError as error:
+        except (RestError, UnsupportedSeriesError) as error:
             logger.info("ingest.clock_not_asked %s %s", name, error)
-        self._synced = self._tick()
+            if self._sync.is_unsure:
+                return
+        self._sync.done(self._tick())
 
     async def _opened(self, name: str) -> SeriesFeed:
         """Return the feed of a series that the exchange lists."""

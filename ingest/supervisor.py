@@ -97,7 +97,8 @@ class IngestSupervisor:
     def refused(self) -> set[str]:
         """Return the wanted series that no exchange has; their rows say why."""
         loops = (loop.following.refused for loop in self._loops.values())
-        return set(self._retry).union(*loops) & self._wanted
+        waiting = {name for name, until in self._retry.items() if self._tick() < until}
+        return waiting.union(*loops) & self._wanted
 
     async def _turn(self) -> None:
         """Look once at what is wanted; a database that is away is asked again."""

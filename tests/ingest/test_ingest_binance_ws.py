@@ -379,7 +379,7 @@ def test_a_ban_of_rest_lets_streams_go_on() -> None:
     """Row 22 of the feeds' faults."""
     feed = after(5, RestStatus(at=60, status=418, times=None, seconds=200), LostClose(at=61))
 
-    assert ExchangeGate.objects.get().blocked_why == "HTTP 418"
+    assert ExchangeGate.objects.get(market="futures").blocked_why == "HTTP 418"
     assert feed.exchange.log.count("opened", "futures") == 1
 
 
@@ -587,7 +587,10 @@ def test_a_limit_that_is_over_is_not_shown_any_more() -> None:
 def test_a_limited_clock_is_no_trouble_of_a_series() -> None:
     async def story(feed: Feeding) -> None:
         await feed.minutes(6)
-        assert feed.worker.now(ExchangeGate.objects.get).blocked_why == "HTTP 429"
+        assert (
+            feed.worker.now(partial(ExchangeGate.objects.get, market="futures")).blocked_why
+            == "HTTP 429"
+        )
         assert feed.worker.now(IngestJob.objects.get).state == "streaming"
 
     follow(story, faults=[RestStatus(at=200, path="time", status=429, retry_after=300)])
@@ -670,6 +673,46 @@ def test_a_clock_that_jumps_stores_nothing_that_forms_and_waits_for_nothing(
     assert min(lags) >= 0
     assert max(lags) < 75
     assert LedgerHead.objects.get().generation == 0
+
+
+def test_a_clock_that_jumped_while_the_exchange_does_not_tell_the_time_stops_no_feed() -> None:
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(12)
+
+    silent = RestStatus(at=95, path="time", status=500, times=None)
+    faults = [ClockOff(at=0, offset=2.0), silent, ClockOff(at=100, offset=0.0), DropAll(at=130)]
+    follow(story, faults=faults).require_true(behind=1)
+
+
+def test_refusals_long_ago_do_not_make_the_next_one_longer() -> None:
+    async def story(feed: Feeding) -> None:
+        for _ in range(3):
+            feed.exchange.inject(DropAll())
+            feed.exchange.inject(HandshakeStatus(status=418))
+            await feed.minutes(6)
+
+    feed = follow(story)
+
+    feed.require_true(behind=1)
+    times = [entry.time for entry in feed.exchange.log.of("attempt", "futures")]
+    assert max(later - earlier for earlier, later in pairwise(times)) < 380
+
+
+def test_without_circuits_a_symbol_that_is_not_listed_is_asked_for_with_pauses(
+    settings: Settings,
+) -> None:
+    settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
+
+    async def story(feed: Feeding) -> None:
+        await feed.minutes(3)
+        del feed.exchange.market.listings["futures", "ETHUSDT"]
+        feed.exchange.inject(LostClose(symbol="ETHUSDT", times=None))
+        await feed.minutes(5)
+
+    feed = follow(story, BTC, ETH)
+
+    feed.require_true(BTC, behind=1)
+    assert job(feed, ETH).crashes < 170
 
 
 def test_a_limit_that_was_over_is_over_when_the_clock_jumps_back() -> None:

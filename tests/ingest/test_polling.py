@@ -12,12 +12,14 @@ from pytest_django import Settings
 from ingest import ccxt_rest, pipeline
 from ingest.binance import UnsupportedSeriesError
 from ingest.ccxt_rest import CcxtRest, require_exchange
+from ingest.circuits import Circuits
 from ingest.following import Errors
 from ingest.lease import LeaseLostError, leases_require
 from ingest.models import ExchangeGate, IngestGuardrail, IngestJob
 from ingest.polling import PollingLoop
 from ingest.supervisor import IngestSupervisor
 from ledger.advance import IngestPipelineError
+from ledger.models import LedgerHead
 from ledger.verify import series_verify
 from market import selectors
 from market.candles import Candle
@@ -33,6 +35,10 @@ ALONE = "okx:spot:NOPE/USDT:1m"
 
 
 class RateLimitExceeded(Exception):  # noqa: N818 (ccxt's name)
+    """Stands for ccxt's error of this name."""
+
+
+class BadSymbol(Exception):  # noqa: N818 (ccxt's name)
     """Stands for ccxt's error of this name."""
 
 
@@ -89,11 +95,12 @@ class Client:
 Story = Callable[[Feeding, Client], Coroutine[Any, Any, None]]
 
 
-def poll(story: Story, *names: str) -> tuple[Feeding, Client]:
-    """Play a story of a supervisor that polls, in virtual time."""
+def poll(story: Story, *names: str, offset: float = 0.0) -> tuple[Feeding, Client]:
+    """Play a story of a supervisor that polls, in virtual time; our clock is `offset` behind."""
 
     async def main() -> tuple[Feeding, Client]:
         exchange = exchange_of("BTCUSDT", history=300)
+        exchange.clock.offset = offset
         async with exchange, Feeding.connected(exchange) as feed:
             client = Client(exchange)
 
@@ -267,6 +274,48 @@ def test_an_exchange_that_does_not_tell_the_time_is_followed() -> None:
 
     require_true(feed, behind=1)
     assert IngestGuardrail.objects.get().consecutive_failures == 0
+
+
+def test_a_series_that_was_held_and_then_reset_says_that_it_streams() -> None:
+    async def story(feed: Feeding, _: Client) -> None:
+        await feed.minutes(2)
+        for _round in range(2):
+            feed.worker.now(Circuits().hold, [BTC], "staff", feed.station.clock())
+            await feed.minutes(3)
+            assert feed.worker.now(IngestJob.objects.get).state == "waiting"
+            feed.worker.now(Circuits().reset, [BTC], "staff", feed.station.clock())
+            await feed.minutes(3)
+            assert feed.worker.now(IngestJob.objects.get).state == "streaming"
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
+
+
+def test_a_clock_that_jumps_ahead_stores_nothing_that_forms() -> None:
+    async def story(feed: Feeding, _: Client) -> None:
+        await feed.minutes(3)
+        feed.exchange.clock.offset = 0.0
+        await feed.minutes(4)
+
+    feed, _ = poll(story, offset=90.0)
+
+    require_true(feed, behind=1)
+    assert LedgerHead.objects.get(series_id=BTC).generation == 0
+
+
+def test_a_symbol_that_was_unknown_for_a_moment_is_not_refused_for_ever() -> None:
+    async def story(feed: Feeding, client: Client) -> None:
+        await feed.minutes(2)
+        client.fails = BadSymbol("for a moment")
+        await feed.minutes(2)
+        client.fails = None
+        await feed.minutes(12)
+        assert feed.worker.now(IngestGuardrail.objects.get).state == "closed"
+
+    feed, _ = poll(story)
+
+    require_true(feed, behind=1)
 
 
 @pytest.mark.parametrize("question", ["fetch_time", "load_markets"])
