@@ -1,6 +1,7 @@
 """The loop of Binance streams against the exchange of the tests, in virtual time."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
@@ -596,6 +597,14 @@ def test_a_limited_clock_is_no_trouble_of_a_series() -> None:
     follow(story, faults=[RestStatus(at=200, path="time", status=429, retry_after=300)])
 
 
+async def each_lag(feed: Feeding, seconds: int) -> AsyncIterator[float]:
+    """Yield each second by how much the newest stored candle is behind, once there is one."""
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        if stored := feed.stored():
+            yield feed.exchange.clock.now() - stored[-1].candle_time - 60
+
+
 def job(feed: Feeding, series_id: str = BTC) -> IngestJob:
     found: IngestJob = feed.worker.now(partial(IngestJob.objects.get, series_id=series_id))
     return found
@@ -663,10 +672,7 @@ def test_a_clock_that_jumps_stores_nothing_that_forms_and_waits_for_nothing(
     lags: list[float] = []
 
     async def story(feed: Feeding) -> None:
-        for _ in range(600):
-            await asyncio.sleep(1)
-            if stored := feed.stored():
-                lags.append(feed.exchange.clock.now() - stored[-1].candle_time - 60)
+        lags.extend([lag async for lag in each_lag(feed, 600)])
 
     follow(story, faults=[ClockOff(at=0, offset=first), ClockOff(at=100, offset=then)])
 
@@ -719,10 +725,7 @@ def test_a_limit_that_was_over_is_over_when_the_clock_jumps_back() -> None:
     lags: list[float] = []
 
     async def story(feed: Feeding) -> None:
-        for _ in range(1800):
-            await asyncio.sleep(1)
-            if stored := feed.stored():
-                lags.append(feed.exchange.clock.now() - stored[-1].candle_time - 60)
+        lags.extend([lag async for lag in each_lag(feed, 1800)])
 
     limit = RestStatus(at=290, path="time", status=429, retry_after=7)
     follow(story, faults=[limit, ClockOff(at=900, offset=3600)])
