@@ -33,7 +33,8 @@ Errors = Mapping[str, IngestPipelineError]
 Commit = Callable[[Mapping[str, Candles], Mapping[str, int]], Errors]
 """Stores closed candles of series under their lease tokens and announces them; it blocks.
 
-Returns what went wrong, by series; raises `LeaseLostError`, and then nothing was stored.
+Returns what went wrong, by series. Raises `LeaseLostError` where another worker has one of them:
+what is not stored by then stays to be stored.
 """
 
 FLUSH_PATIENCE = 5.0

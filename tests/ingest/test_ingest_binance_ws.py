@@ -610,14 +610,16 @@ def job(feed: Feeding, series_id: str = BTC) -> IngestJob:
     return found
 
 
-def test_a_symbol_that_is_delisted_stops_none_but_its_own_series() -> None:
-    async def story(feed: Feeding) -> None:
-        await feed.minutes(3)
-        del feed.exchange.market.listings["futures", "ETHUSDT"]
-        feed.exchange.inject(LostClose(symbol="ETHUSDT", times=None))
-        await feed.minutes(12)
+async def delisted(feed: Feeding, minutes: float) -> None:
+    """Follow two series for three minutes, then one of which the exchange knows nothing more."""
+    await feed.minutes(3)
+    del feed.exchange.market.listings["futures", "ETHUSDT"]
+    feed.exchange.inject(LostClose(symbol="ETHUSDT", times=None))
+    await feed.minutes(minutes)
 
-    feed = follow(story, BTC, ETH)
+
+def test_a_symbol_that_is_delisted_stops_none_but_its_own_series() -> None:
+    feed = follow(partial(delisted, minutes=12), BTC, ETH)
 
     feed.require_true(BTC)
     assert (circuit().state, circuit(ETH).state) == ("closed", "open")
@@ -709,13 +711,7 @@ def test_without_circuits_a_symbol_that_is_not_listed_is_asked_for_with_pauses(
 ) -> None:
     settings.TRADE_CANVAS_ENABLE_INGEST_LOOP_GUARDRAIL = False
 
-    async def story(feed: Feeding) -> None:
-        await feed.minutes(3)
-        del feed.exchange.market.listings["futures", "ETHUSDT"]
-        feed.exchange.inject(LostClose(symbol="ETHUSDT", times=None))
-        await feed.minutes(5)
-
-    feed = follow(story, BTC, ETH)
+    feed = follow(partial(delisted, minutes=5), BTC, ETH)
 
     feed.require_true(BTC, behind=1)
     assert job(feed, ETH).crashes < 170
